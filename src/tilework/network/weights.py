@@ -1,0 +1,33 @@
+"""Values of a network's weights: a mapping from tensor name to array, made only when it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy.typing as npt
+
+from tilework.errors import WeightsError
+
+Array = npt.NDArray[Any]
+
+
+class Weights(Mapping[str, Array]):
+    """Arrays by name, each made anew by its own function at every read, so that nobody holds all of them.
+
+    `origin` says in a few words where they come from ("seeded random (seed 0)", a file's name): it is shown to users.
+    """
+
+    def __init__(self, makers: Mapping[str, Callable[[], Array]], origin: str) -> None:
+        self.makers, self.origin = dict(makers), origin
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self.makers:
+            raise WeightsError(f"the weights ({self.origin}) must hold {name}, which they lack")
+        return self.makers[name]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.makers)
+
+    def __len__(self) -> int:
+        return len(self.makers)
