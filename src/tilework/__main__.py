@@ -1,0 +1,5 @@
+"""`python -m tilework` is the command `tilework`."""
+
+from tilework.cli import main
+
+main()

@@ -1,0 +1,95 @@
+"""The command line: a table of commands, each imported only when it is called, and one way to report errors."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from tilework import __version__
+from tilework.errors import TileworkError
+
+USERS_MISTAKE, OUR_FAULT, INTERRUPTED = 2, 1, 130
+
+COMMANDS: dict[str, tuple[str, str]] = {  # name: where it is, what it does
+    "count": ("tilework.commands.count:count", "Parameters, neurons, operations and bytes, a line per layer."),
+    "networks": ("tilework.commands.networks:networks", "The networks known by name."),
+}
+
+
+class Commands(click.Group):
+    """A group whose commands are rows of COMMANDS, and which ends with one sentence and an exit code, always."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, function = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), function)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # Whoever read our output has read enough; the flush at exit must not fail either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(0)
+
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
+        try:
+            code = super().main(*args, **{**kwargs, "prog_name": "tilework", "standalone_mode": False})
+        except click.exceptions.ClickException as error:
+            _report(_usage(error), USERS_MISTAKE)
+        except TileworkError as error:
+            _report(str(error), USERS_MISTAKE)
+        except click.Abort:
+            _report("interrupted", INTERRUPTED)
+        except Exception as error:
+            if os.environ.get("TILEWORK_DEBUG") == "1":
+                raise
+            _report(
+                f"{type(error).__name__}: {error}; this is a fault of Tilework, please report it "
+                "(TILEWORK_DEBUG=1 shows where it happened)",
+                OUR_FAULT,
+            )
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage(error: click.ClickException) -> str:
+    """Click's message as the start of a sentence, and where to read more."""
+    message = error.format_message().strip().rstrip(".")
+    context = getattr(error, "ctx", None)
+    command = "tilework" if context is None else context.command_path
+    return f"{message[:1].lower()}{message[1:]}; see {command} --help"
+
+
+def _report(message: str, code: int) -> NoReturn:
+    click.echo(f"tilework: {' '.join(message.splitlines())}", err=True)
+    sys.exit(code)
+
+
+@click.group(cls=Commands, invoke_without_command=True, epilog="Example: tilework count resnet152 --depth 1")
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """What a neural network costs, level by level, down to the processor that runs it."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main() -> NoReturn:
+    """The entry point of the command `tilework`."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # the tree's lines, where the output is not UTF-8
+    cli.main()

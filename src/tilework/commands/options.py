@@ -1,0 +1,37 @@
+"""Options that several commands share, and how they print JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def network_options(command: Command) -> Command:
+    """NETWORK, --input and --batch, as the parameters `network`, `inputs` and `batch` of `frontend.resolve`."""
+    for option in (
+        click.option("--batch", type=int, metavar="N", help="Inputs at a time: the first size of every input."),
+        click.option(
+            "--input",
+            "inputs",
+            multiple=True,
+            metavar="SHAPE",
+            help="Another input shape: 3,224,224 or, with the batch, 1,3,224,224 or, by name, image=1,3,224,224.",
+        ),
+        click.argument("network", metavar="NETWORK"),
+    ):
+        command = option(command)
+    return command
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document and nothing else.")
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """One document on standard output."""
+    import json
+
+    click.echo(json.dumps(document, indent=2))

@@ -1,0 +1,69 @@
+"""Groups: the nests that one tile computes before its result leaves the chip, all stated over one set of loops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from tilework.network.graph import Tensor
+from tilework.network.nest import CONTRACTION, Access, Nest
+
+
+@dataclass(frozen=True)
+class Group:
+    """Nests over common `loops`, in order; the first is the main one and sets how the loops are tiled.
+
+    `tensors` has every tensor that the nests touch; those in `external` live in DRAM, the others only on chip.
+    """
+
+    nodes: tuple[str, ...]
+    operation: str
+    loops: tuple[tuple[str, int], ...]
+    nests: tuple[Nest, ...]
+    tensors: dict[str, Tensor]
+
+    @property
+    def name(self) -> str:
+        return self.nodes[0]
+
+    @property
+    def main(self) -> Nest:
+        return self.nests[0]
+
+    @property
+    def output(self) -> Access:
+        return self.nests[-1].output
+
+    @cached_property
+    def extents(self) -> dict[str, int]:
+        return dict(self.loops)
+
+    @cached_property
+    def local(self) -> set[str]:
+        """Tensors that never leave the chip."""
+        return {nest.output.tensor for nest in self.nests} - {self.output.tensor}
+
+    @cached_property
+    def external_reads(self) -> tuple[tuple[int, Access], ...]:
+        """Each distinct access of a nest (by its place) to a tensor in DRAM."""
+        found = {(i, a): None for i, nest in enumerate(self.nests) for a in nest.reads if a.tensor not in self.local}
+        return tuple(found)
+
+    @property
+    def macs(self) -> int:
+        return sum(nest.iterations for nest in self.nests if nest.kind == CONTRACTION)
+
+    @cached_property
+    def compulsory_bytes(self) -> int:
+        """Every tensor that comes from DRAM once, and the output once."""
+        names = {a.tensor for _, a in self.external_reads} | {self.output.tensor}
+        return sum(self.tensors[name].size_bytes for name in names)
+
+    def __str__(self) -> str:
+        return f"group {self.name} ({self.operation})\n" + "".join(f"  {nest}\n" for nest in self.nests)
+
+
+def restrict(loops: Iterable[tuple[str, int]], nest_loops: set[str]) -> tuple[tuple[str, int], ...]:
+    """The loops that are in the set, in order."""
+    return tuple(loop for loop in loops if loop[0] in nest_loops)

@@ -1,0 +1,134 @@
+"""The compiler: its stages in order, each of which prints as text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+
+from tilework.compiler.fuse import fuse
+from tilework.compiler.group import Group
+from tilework.compiler.lower import lower
+from tilework.compiler.memory import DramMap, axis_order, map_dram
+from tilework.compiler.pack import pack_weights
+from tilework.compiler.simplify import simplify
+from tilework.compiler.tile import Tiling, tile
+from tilework.errors import CompileError
+from tilework.isa.instruction import Instruction
+from tilework.isa.program import Layer, Port, Program
+from tilework.machine.machine import Machine
+from tilework.network.graph import Graph
+from tilework.network.weights import Weights
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """What each stage made, and the program at the end."""
+
+    graph: Graph
+    log: tuple[str, ...]
+    groups: tuple[Group, ...]
+    tilings: tuple[Tiling, ...]
+    dram: DramMap
+    program: Program = field(repr=False)
+
+    def text(self, stage: str) -> str:
+        """A stage as text: simplify, fuse, tile, allocate or lower."""
+        from tilework.isa.assembly import print_program
+
+        if stage == "simplify":
+            return "".join(f"# {line}\n" for line in self.log) + str(self.graph)
+        if stage == "fuse":
+            return "".join(map(str, self.groups))
+        if stage == "tile":
+            return "".join(f"{g.name}: {t}\n" for g, t in zip(self.groups, self.tilings, strict=True))
+        if stage == "allocate":
+            return "".join(f"{address:#012x} {name}\n" for name, address in sorted(self.dram.plain.items()))
+        return print_program(self.program.instructions)
+
+
+STAGES = ("simplify", "fuse", "tile", "allocate", "lower")
+
+
+def compile_graph(graph: Graph, weights: Weights, machine: Machine, progress: Progress | None = None) -> Compilation:
+    """Compile a network for a processor. The weights' values are read only when the program's image is needed.
+
+    Raises CompileError where the machine cannot hold the smallest tile of a layer or the network in its DRAM.
+    """
+    _check(graph)
+    simple = simplify(graph, weights)
+    groups = fuse(simple.graph)
+    tilings = _tile_all(groups, machine, progress)
+    dram = map_dram(simple.graph, groups, tilings)
+    if dram.total_bytes > machine.dram.capacity_bytes:
+        raise CompileError(
+            f"{machine.name} must have at least {dram.total_bytes} bytes of DRAM for {graph.name}, "
+            f"not {machine.dram.capacity_bytes}; use a machine with more"
+        )
+    instructions, layers = _lower_all(groups, tilings, dram)
+    program = Program(
+        name=graph.name,
+        machine=machine,
+        instructions=instructions,
+        inputs=tuple(_port(simple.graph, dram, t.name) for t in simple.graph.inputs),
+        outputs=tuple(_port(simple.graph, dram, name) for name in graph.outputs),
+        layers=layers,
+        weight_bytes=dram.weight_bytes,
+        dram_bytes=dram.total_bytes,
+        facts={"network_sha256": sha256(str(graph).encode()).hexdigest(), "weights": weights.origin},
+        weights=lambda: pack_weights(dram, groups, tilings, simple.weights),
+    )
+    return Compilation(simple.graph, simple.log, groups, tilings, dram, program)
+
+
+def _check(graph: Graph) -> None:
+    for tensor in graph.tensors.values():
+        if tensor.dtype != "float32":
+            raise CompileError(f"tensor {tensor.name} must be float32 to be compiled, not {tensor.dtype}")
+
+
+def _shape_key(group: Group) -> tuple[object, ...]:
+    """What tells two groups apart for the tiler: everything but the tensors' names."""
+    names: dict[str, str] = {}
+    for nest in group.nests:
+        for access in (nest.output, *nest.reads):
+            names.setdefault(access.tensor, f"t{len(names)}")
+    shapes = tuple((group.tensors[n].shape, group.tensors[n].is_weight) for n in names)
+    return (group.loops, tuple(nest.rename(names) for nest in group.nests), shapes)
+
+
+def _tile_all(groups: tuple[Group, ...], machine: Machine, progress: Progress | None) -> tuple[Tiling, ...]:
+    """Tile every group; groups that differ only in names are searched once."""
+    from tilework.compiler.buffers import plan_buffers
+
+    known: dict[tuple[object, ...], Tiling] = {}
+    tilings = []
+    for done, group in enumerate(groups):
+        key = _shape_key(group)
+        if key not in known:
+            known[key] = tile(group, machine)
+        tilings.append(replace(known[key], plan=plan_buffers(group)))
+        if progress:
+            progress(done + 1, len(groups))
+    return tuple(tilings)
+
+
+def _lower_all(
+    groups: tuple[Group, ...], tilings: tuple[Tiling, ...], dram: DramMap
+) -> tuple[tuple[Instruction, ...], tuple[Layer, ...]]:
+    code: list[Instruction] = []
+    layers = []
+    for place, (group, tiling) in enumerate(zip(groups, tilings, strict=True)):
+        first = len(code)
+        packed = {index: address for (owner, index), address in dram.packed.items() if owner == place}
+        code += lower(group, tiling, dram.plain, packed)
+        name = "+".join(group.nodes)
+        layers.append(Layer(name, group.operation, first, len(code), group.macs, group.compulsory_bytes))
+    return (*code, Instruction("end")), tuple(layers)
+
+
+def _port(graph: Graph, dram: DramMap, name: str) -> Port:
+    shape = graph.tensors[name].shape
+    return Port(name, shape, dram.plain[name], axis_order(len(shape)))

@@ -1,0 +1,111 @@
+"""Rewrites of the graph that change no result: what inference does not need goes, constants are folded.
+
+Each pass is a function of a graph and its weights; weights stay lazy, a folded one is computed when it is read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tilework.network.graph import PARAMETER, Graph, Node, Tensor
+from tilework.network.weights import Weights
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Simplified:
+    """A graph, its weights, and a line for each thing that was done to it."""
+
+    graph: Graph
+    weights: Weights
+    log: tuple[str, ...] = ()
+
+
+def simplify(graph: Graph, weights: Weights) -> Simplified:
+    """All passes in order."""
+    state = Simplified(graph, weights)
+    for a_pass in (drop_dropout, fold_batch_norm, drop_unused):
+        state = a_pass(state)
+    return state
+
+
+def readers(graph: Graph) -> Counter[str]:
+    """How often each tensor is read, an output of the graph counting as a read."""
+    return Counter([name for node in graph.nodes for name in node.inputs] + list(graph.outputs))
+
+
+def drop_dropout(state: Simplified) -> Simplified:
+    """Dropout is the identity at inference: its readers read its input."""
+    graph = state.graph
+    source: dict[str, str] = {}
+    nodes, log = [], list(state.log)
+    for node in graph.nodes:
+        node = replace(node, inputs=tuple(source.get(n, n) for n in node.inputs))
+        if node.operation == "dropout" and node.name not in graph.outputs:
+            source[node.name] = node.inputs[0]
+            log.append(f"dropped {node.name}: dropout does nothing at inference")
+        else:
+            nodes.append(node)
+    return replace(state, graph=graph.replace(graph.sources, nodes, graph.outputs), log=tuple(log))
+
+
+def fold_batch_norm(state: Simplified) -> Simplified:
+    """A batch normalisation that alone reads a convolution or linear layer becomes part of its weights and bias."""
+    reads = readers(state.graph)
+    producer = {node.name: node for node in state.graph.nodes}
+    folds = {}
+    for norm in state.graph.nodes:
+        if norm.operation == "batch_norm" and (inner := producer.get(norm.inputs[0])):
+            constant = all(state.graph.tensors[n].is_weight for n in (*norm.inputs[1:], *inner.inputs[1:]))
+            if inner.operation in ("conv2d", "linear") and reads[inner.name] == 1 and constant:
+                folds[norm.name] = inner
+    for name, inner in folds.items():
+        state = _fold(state, producer[name], inner)
+    return state
+
+
+def _fold(state: Simplified, norm: Node, inner: Node) -> Simplified:
+    graph, old = state.graph, state.weights
+    weight, bias = f"{inner.inputs[1]}:folded", f"{inner.name}.bias:folded"
+    epsilon = dict(norm.attributes).get("epsilon", 1e-5)
+    _, gamma, beta, mean, variance = norm.inputs
+
+    def scale() -> Array:
+        return np.asarray(old[gamma] / np.sqrt(old[variance] + np.float32(epsilon)))
+
+    def folded_weight() -> Array:
+        values = old[inner.inputs[1]]
+        return np.asarray(values * scale().reshape(-1, *[1] * (values.ndim - 1)))
+
+    def folded_bias() -> Array:
+        before = old[inner.inputs[2]] if len(inner.inputs) > 2 else np.float32(0)
+        return np.asarray((before - old[mean]) * scale() + old[beta])
+
+    channels = graph.tensors[inner.name].shape[1]
+    new = (Tensor(weight, graph.tensors[inner.inputs[1]].shape, role=PARAMETER), Tensor(bias, (channels,), role=PARAMETER))
+    merged = Node(norm.name, inner.operation, (inner.inputs[0], weight, bias), inner.attributes, inner.module)
+    nodes = [merged if node is norm else node for node in graph.nodes if node.name != inner.name]
+    makers = {**old.makers, weight: folded_weight, bias: folded_bias}
+    log = (*state.log, f"folded {norm.name} into the weights of {inner.name}")
+    folded = graph.replace((*graph.sources, *new), nodes, graph.outputs)
+    return Simplified(folded, Weights(makers, old.origin), log)
+
+
+def drop_unused(state: Simplified) -> Simplified:
+    """Nodes whose values nobody reads go, and then weights that no node reads."""
+    graph = state.graph
+    live, kept, log = set(graph.outputs), [], list(state.log)
+    for node in reversed(graph.nodes):
+        if node.name in live:
+            live.update(node.inputs)
+            kept.append(node)
+        else:
+            log.append(f"dropped {node.name}: nothing reads it")
+    sources = [t for t in graph.sources if t.name in live or not t.is_weight]
+    return replace(state, graph=graph.replace(sources, reversed(kept), graph.outputs), log=tuple(log))

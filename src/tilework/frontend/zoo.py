@@ -1,0 +1,139 @@
+"""The zoo: well-known networks by name, as graphs without weights.
+
+Tensors are named as in torchvision's state dicts, so that those load as they are. Neither NumPy nor PyTorch is
+imported here: counting a network needs no more than this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from tilework.errors import NetworkError
+from tilework.frontend.zoo_networks import alexnet, alexnet_torchvision, lenet5, mlp, resnet, vgg
+from tilework.network.graph import Graph
+from tilework.network.operations import Shape
+
+IMAGENET: Shape = (3, 224, 224)
+MLP_SIZES = (784, 300, 100, 10)
+
+
+@dataclass(frozen=True)
+class ZooEntry:
+    """A network of the zoo; `input_shape` is without the batch, `options` are the build function's, with defaults."""
+
+    name: str
+    build: Callable[..., Graph]
+    input_shape: Shape
+    description: str
+    source: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _vgg(layers: int, convolutions: tuple[int, ...]) -> ZooEntry:
+    return ZooEntry(
+        f"vgg{layers}",
+        partial(vgg, convolutions=convolutions),
+        IMAGENET,
+        f"{layers} weighted layers of 3x3 convolutions, without batch normalisation (torchvision's vgg{layers})",
+        "Simonyan and Zisserman, Very Deep Convolutional Networks, ICLR 2015, table 1",
+    )
+
+
+def _resnet(layers: int, blocks: tuple[int, ...], bottleneck: bool) -> ZooEntry:
+    kind = "bottleneck" if bottleneck else "basic"
+    return ZooEntry(
+        f"resnet{layers}",
+        partial(resnet, blocks=blocks, bottleneck=bottleneck),
+        IMAGENET,
+        f"{layers} weighted layers in {kind} residual blocks, stride in the 3x3 (v1.5, torchvision's resnet{layers})",
+        "He et al., Deep Residual Learning for Image Recognition, CVPR 2016, table 1",
+        {"stride_in_1x1": False},
+    )
+
+
+def _resnet_v1(layers: int, blocks: tuple[int, ...]) -> ZooEntry:
+    return ZooEntry(
+        f"resnet{layers}_v1",
+        partial(resnet, blocks=blocks, bottleneck=True, stride_in_1x1=True),
+        IMAGENET,
+        f"{layers} weighted layers in bottleneck residual blocks, stride in the first 1x1 as in the paper (v1)",
+        "He et al., Deep Residual Learning for Image Recognition, CVPR 2016, table 1",
+    )
+
+
+def _table(entries: Iterable[ZooEntry]) -> dict[str, ZooEntry]:
+    return {entry.name: entry for entry in entries}
+
+
+NETWORKS: dict[str, ZooEntry] = _table(
+    (
+        ZooEntry(
+            "mlp",
+            mlp,
+            MLP_SIZES[:1],
+            "fully connected layers with ReLU between them; the option sizes gives their widths",
+            "LeCun et al., Gradient-Based Learning Applied to Document Recognition, 1998, section III.C",
+            {"sizes": MLP_SIZES},
+        ),
+        ZooEntry(
+            "lenet5",
+            lenet5,
+            (1, 28, 28),
+            "LeNet-5 for MNIST digits, with ReLU and maximum pooling",
+            "LeCun et al., Gradient-Based Learning Applied to Document Recognition, 1998, section II.B",
+        ),
+        ZooEntry(
+            "alexnet",
+            alexnet,
+            (3, 227, 227),
+            "AlexNet as published: two towers (2 groups) and local response normalisation",
+            "Krizhevsky et al., ImageNet Classification with Deep Convolutional Neural Networks, NIPS 2012, section 3",
+        ),
+        ZooEntry(
+            "alexnet_torchvision",
+            alexnet_torchvision,
+            IMAGENET,
+            "AlexNet in one tower, without normalisation (torchvision's alexnet)",
+            "Krizhevsky, One weird trick for parallelizing convolutional neural networks, arXiv:1404.5997",
+        ),
+        _vgg(11, (1, 1, 2, 2, 2)),
+        _vgg(13, (2, 2, 2, 2, 2)),
+        _vgg(16, (2, 2, 3, 3, 3)),
+        _vgg(19, (2, 2, 4, 4, 4)),
+        _resnet(18, (2, 2, 2, 2), bottleneck=False),
+        _resnet(34, (3, 4, 6, 3), bottleneck=False),
+        _resnet(50, (3, 4, 6, 3), bottleneck=True),
+        _resnet(101, (3, 4, 23, 3), bottleneck=True),
+        _resnet(152, (3, 8, 36, 3), bottleneck=True),
+        _resnet_v1(50, (3, 4, 6, 3)),
+        _resnet_v1(101, (3, 4, 23, 3)),
+        _resnet_v1(152, (3, 8, 36, 3)),
+    )
+)
+
+
+def network(name: str, batch: int = 1, input_shape: Shape | None = None, **options: Any) -> Graph:
+    """A network of the zoo for float32 inputs [batch, *input_shape] (default: the entry's own shape).
+
+    Its one output, `softmax`, holds the probabilities of the classes, float32 [batch, classes]. Options are those of
+    the entry, such as `sizes` of mlp and `stride_in_1x1` of the ResNets.
+    Raises NetworkError for an unknown name or option, and for a shape that does not fit the network.
+    """
+    entry = NETWORKS.get(name)
+    if entry is None:
+        raise NetworkError(f"the network must be one of {', '.join(NETWORKS)}, not {name!r}{_closest(name)}")
+    if unknown := options.keys() - entry.options.keys():
+        raise NetworkError(f"{name} has no option {min(unknown)!r}; it has {', '.join(entry.options) or 'none'}")
+    if input_shape is None:
+        input_shape = tuple(options["sizes"][:1]) if "sizes" in options else entry.input_shape
+    return entry.build(name, (batch, *input_shape), **options)
+
+
+def _closest(name: str) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name.lower(), NETWORKS)
+    return f"; did you mean {', '.join(close)}?" if close else ""

@@ -1,0 +1,92 @@
+"""Instructions and the descriptors they name: the program is the outer loops, a descriptor is the inner nest.
+
+An instruction is one 64-bit word. Those that move or compute name a descriptor: the extents of up to 8 inner loops and,
+for each operand, an affine address: a base, a step for each hardware loop around the instruction and a stride for each
+inner loop. All addresses, steps and strides are in bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+MAX_RANK = 8
+MAX_LOOPS = 6
+MAX_TOKENS = 256
+MEMORIES = ("dram", "nram", "wram")
+UNITS = ("control", "load", "store", "matrix", "vector")
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """Where an operand's elements lie.
+
+    Element (j0, j1, …) of the inner nest, in iteration (i0, i1, …) of the hardware loops, outermost first, lies at
+    `base + A + sum(strides[k] * jk)`, where `A = phase + sum(steps[d] * id)`, taken modulo `wrap` if `wrap` is not 0
+    (a ring of buffers). `steps` may be shorter than the loops around the instruction; missing steps are 0, and zeros
+    at its end are dropped, so that operands that mean the same compare equal.
+    """
+
+    memory: str
+    base: int
+    strides: tuple[int, ...]
+    steps: tuple[int, ...] = ()
+    phase: int = 0
+    wrap: int = 0
+
+    def __post_init__(self) -> None:
+        steps = self.steps
+        if steps and steps[-1] == 0:
+            kept = max((depth for depth, step in enumerate(steps, 1) if step), default=0)
+            object.__setattr__(self, "steps", steps[:kept])
+
+    def address(self, counters: tuple[int, ...] | list[int]) -> int:
+        """The address of element (0, 0, …) in the given iteration of the hardware loops, outermost first."""
+        offset = self.phase
+        for step, counter in zip(self.steps, counters, strict=False):
+            offset += step * counter
+        return self.base + (offset % self.wrap if self.wrap else offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Immediate:
+    """A constant in place of an operand."""
+
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """The inner nest of an instruction: extents of its loops, the destination and up to two sources.
+
+    A loop for which the destination's stride is 0 reduces.
+    """
+
+    extents: tuple[int, ...]
+    destination: Operand
+    sources: tuple[Operand | Immediate, ...] = ()
+
+    @property
+    def iterations(self) -> int:
+        return prod(self.extents)
+
+    @property
+    def operands(self) -> tuple[Operand, ...]:
+        return (self.destination, *[s for s in self.sources if isinstance(s, Operand)])
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One instruction: its mnemonic and the fields that its row of the table names, the others at their defaults."""
+
+    mnemonic: str
+    descriptor: Descriptor | None = None
+    accumulate: bool = False
+    count: int = 0
+    unit: str = "control"
+    token: int = 0
+
+    def __str__(self) -> str:
+        from tilework.isa.assembly import print_instruction
+
+        return print_instruction(self)
