@@ -6,18 +6,24 @@ The names below are imported when they are first used, so that `import tilework`
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tilework.cost.count import count as count
+    from tilework.executable import compile_network as compile
+    from tilework.executable import load_executable as load_executable
     from tilework.frontend.resolve import resolve as load
     from tilework.network.graph import Graph as Graph
+    from tilework.simulator.cycle import simulate as simulate
 
 __version__ = "0.1.0"
 
 _EXPORTS = {  # name: where it is
     "Graph": "tilework.network.graph:Graph",
+    "compile": "tilework.executable:compile_network",
     "count": "tilework.cost.count:count",
     "load": "tilework.frontend.resolve:resolve",
+    "load_executable": "tilework.executable:load_executable",
+    "simulate": "tilework.simulator.cycle:simulate",
 }
 
-__all__ = ["Graph", "__version__", "count", "load"]
+__all__ = ["Graph", "__version__", "compile", "count", "load", "load_executable", "simulate"]
 
 
 def __getattr__(name: str) -> object:

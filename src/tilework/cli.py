@@ -17,6 +17,9 @@ USERS_MISTAKE, OUR_FAULT, INTERRUPTED = 2, 1, 130
 
 COMMANDS: dict[str, tuple[str, str]] = {  # name: where it is, what it does
     "count": ("tilework.commands.count:count", "Parameters, neurons, operations and bytes, a line per layer."),
+    "compile": ("tilework.commands.compile:compile", "A program for a processor, as an executable file."),
+    "run": ("tilework.commands.run:run", "Values and exact cycles on the simulated processor."),
+    "simulate": ("tilework.commands.simulate:simulate", "The exact time of an executable or of assembly text."),
     "networks": ("tilework.commands.networks:networks", "The networks known by name."),
 }
 

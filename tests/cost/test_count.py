@@ -292,14 +292,3 @@ def test_the_dict_has_the_keys_that_scripts_rely_on() -> None:
     assert record <= document["totals"].keys()
     for layer in document["layers"]:
         assert record | {"name", "operation", "output_shape"} <= layer.keys()
-
-
-def test_importing_the_package_gives_its_names_when_they_are_asked_for() -> None:
-    import tilework
-
-    assert tilework.count is count
-    assert tilework.load is resolve
-    assert tilework.Graph is Graph
-    assert {"Graph", "count", "load", "__version__"} <= set(dir(tilework))
-    with pytest.raises(AttributeError, match="module 'tilework' has no attribute 'colour'"):
-        _ = tilework.colour

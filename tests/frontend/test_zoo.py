@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -82,19 +83,16 @@ def torch() -> Any:
 @pytest.fixture(scope="module")
 def models(torch: Any) -> Any:
     """torchvision.models, also where torchvision's compiled operators don't match this torch: models need none."""
-    if importlib.util.find_spec("torchvision") is None:
+    if find_spec("torchvision") is None:
         pytest.skip("torchvision is not installed")
     try:
         return importlib.import_module("torchvision.models")
     except RuntimeError:
         for name in [n for n in sys.modules if n.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
-    library = torch.library.Library("torchvision", "DEF")
     for name in TORCHVISION_OPERATORS:
-        library.define(f"{name}(Tensor x) -> Tensor")
-    module = importlib.import_module("torchvision.models")
-    module.operators = library  # they vanish with the library object
-    return module
+        torch.library.define(f"torchvision::{name}", "(Tensor x) -> Tensor")
+    return importlib.import_module("torchvision.models")
 
 
 def test_tables_are_whole() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tilework.network.extent import image_size, iterations_inside, outputs_inside
-from tilework.network.nest import Access, Affine, Nest
+from tilework.network.nest import Access, Affine, Apply, Nest
 from tilework.network.text import parse_nest
 
 LOOPS = ("i", "j", "k", "l")
@@ -48,8 +48,7 @@ def nests(draw: st.DrawFn) -> tuple[Nest, dict[str, tuple[int, ...]]]:
     output, left, right = (draw(accesses) for _ in range(3))
     left, right = Access("a", left.index, 0.0), Access("b", right.index, 0.0)
     output = Access("o", output.index)
-    product_ = parse_nest(": o[] += a[] * b[]").body
-    body = type(product_)("mul", (left, right))
+    body = Apply("mul", (left, right))
     sizes = draw(extents)
     shapes = {a.tensor: tuple(draw(st.integers(1, 9)) for _ in a.index) for a in (output, left, right)}
     return Nest(tuple(sizes.items()), output, "+=", body), shapes

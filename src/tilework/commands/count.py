@@ -74,7 +74,6 @@ def _show(counted: Count, style: str) -> None:
 def _show_in_terminal(counted: Count) -> None:
     from rich.console import Console
 
-    from tilework.cost.tables import terminal
+    from tilework.cost.tables import show
 
-    console = Console()
-    console.print(terminal(counted, console.width))
+    show(counted, Console())

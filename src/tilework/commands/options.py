@@ -35,3 +35,18 @@ def print_json(document: dict[str, Any]) -> None:
     import json
 
     click.echo(json.dumps(document, indent=2))
+
+
+machine_option = click.option("--for", "machine", metavar="MACHINE", help="The processor (default dlp-s).")
+
+
+def weights_options(command: Command) -> Command:
+    """--weights and --seed, as the parameters `weights` and `seed` of `executable.find_weights`."""
+    for option in (
+        click.option("--seed", type=int, metavar="N", help="Random weights from this seed."),
+        click.option(
+            "--weights", metavar="FILE", help="Weights: a torch state dict (.pt, .pth), .npz or .safetensors."
+        ),
+    ):
+        command = option(command)
+    return command

@@ -34,7 +34,7 @@ class Estimator:
         self.sizes = dict(zip(order, sizes, strict=True))
         self.counts = {loop: -(-group.extents[loop] // size) for loop, size in self.sizes.items()}
         self.one = np.ones(sizes[0].shape if sizes else (1,))
-        self._cache: dict[tuple[str, int, int], Any] = {}
+        self._cache: dict[tuple[str, int, int], Numbers] = {}
 
     def footprint(self, levels: tuple[int, ...], slots: tuple[int, ...]) -> tuple[Numbers, Numbers]:
         """Bytes of NRAM and of WRAM that the buffers take."""
@@ -49,7 +49,7 @@ class Estimator:
         if key not in self._cache:
             buffer = self.plan.buffers[index]
             self._cache[key] = ELEMENT_BYTES * self.one * self._elements(buffer, self._ranges(level))
-        return self._cache[key]  # type: ignore[no-any-return]
+        return self._cache[key]
 
     def _ranges(self, level: int) -> dict[str, Any]:
         inside = {loop: self.sizes[loop] for loop in self.order[:level]}
@@ -69,7 +69,7 @@ class Estimator:
             outside = self.order[:level]
             repeats = prod((self.counts[loop] for loop in outside if loop not in loops), start=1)
             self._cache[key] = ELEMENT_BYTES * self.one * repeats * self._moved(buffer, set(outside))
-        return self._cache[key]  # type: ignore[no-any-return]
+        return self._cache[key]
 
     def _moved(self, buffer: Buffer, outside: set[str]) -> Any:
         """Elements of all the different tiles together, halos counted in each, what lies in the padding not."""
@@ -114,8 +114,8 @@ class Estimator:
             size, count, extent = self.sizes[cut[0]], self.counts[cut[0]], self.group.extents[cut[0]]
             last = extent - (count - 1) * size
             return (count - 1) * -(-size * whole // width) + -(-last * whole // width)
-        size = prod((self.sizes[n] for n in cut), start=whole)
-        return prod((self.counts[n] for n in cut), start=1) * -(-size // width)
+        together: Any = prod((self.sizes[n] for n in cut), start=whole)
+        return prod((self.counts[n] for n in cut), start=1) * -(-together // width)
 
     @cached_property
     def vector(self) -> Numbers:
@@ -131,7 +131,9 @@ class Estimator:
         calls = np.maximum(calls, self.tiles)
         unit = self.machine.vector
         cycles = sum(unit.cycles.get(f, 1) for f in functions(nest))
-        return nest.iterations / unit.lanes * cycles + calls * len(functions(nest)) * (unit.pipeline_cycles + cycles / 2)
+        return nest.iterations / unit.lanes * cycles + calls * len(functions(nest)) * (
+            unit.pipeline_cycles + cycles / 2
+        )
 
     @cached_property
     def instructions(self) -> Numbers:
@@ -157,4 +159,5 @@ class Estimator:
         if min(made, default=2) == 1 and self.group.main.kind == CONTRACTION:
             exposed = exposed + self.vector * (1 - 1 / self.tiles)
         busiest = np.maximum(self.matrix + exposed, np.maximum(moved, self.vector + exposed * (self.matrix == 0)))
-        return np.maximum(busiest, self.instructions) + first + last + drain + 0.5 * self.instructions
+        total: Numbers = np.maximum(busiest, self.instructions) + first + last + drain + 0.5 * self.instructions
+        return total

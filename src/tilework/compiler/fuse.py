@@ -52,8 +52,7 @@ def _statements(graph: Graph) -> tuple[list[_Statement], dict[str, Tensor]]:
             else:
                 aliases[node.name] = aliases.get(node.inputs[0], node.inputs[0])
             continue
-        for nest in graph.nests(node):
-            statements.append(_Statement(node, _absorb(nest, aliases, tensors)))
+        statements += [_Statement(node, _absorb(nest, aliases, tensors)) for nest in graph.nests(node)]
     return statements, tensors
 
 
@@ -139,7 +138,9 @@ def _replace(nest: Nest, old: Access, new: Access) -> Nest:
 def _start(statement: _Statement, tensors: dict[str, Tensor]) -> Group:
     nest = statement.nest
     touched = {nest.output.tensor, *(a.tensor for a in nest.reads)}
-    return Group((statement.node.name,), statement.node.operation, nest.loops, (nest,), {t: tensors[t] for t in touched})
+    return Group(
+        (statement.node.name,), statement.node.operation, nest.loops, (nest,), {t: tensors[t] for t in touched}
+    )
 
 
 def _joins(statement: _Statement, groups: list[Group], made_by: dict[str, int], reads: Counter[str]) -> int | None:

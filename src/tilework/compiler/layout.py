@@ -19,12 +19,15 @@ from tilework.isa.instruction import Operand
 
 @dataclass(frozen=True)
 class Run:
-    """`count` neighbouring tiles of a loop, from tile `first` on, each of `size` iterations; `mark` tells runs apart."""
+    """`count` neighbouring tiles of a loop, from tile `first` on, each of `size` iterations.
+
+    `begins`: the first tile of a reduction, which sets its result instead of adding to it.
+    """
 
     first: int
     count: int
     size: int
-    mark: tuple[object, ...]
+    begins: bool
 
 
 Place = tuple[Run, ...]
@@ -74,9 +77,7 @@ class Frame:
         inputs = next(a for a in self.group.main.reads if a != self.buffer.access)
         strides = axis_strides(self.group.tensors[inputs.tensor].shape)
         near = {
-            name: abs(c) * stride
-            for axis, stride in zip(inputs.index, strides, strict=True)
-            for name, c in axis.terms
+            name: abs(c) * stride for axis, stride in zip(inputs.index, strides, strict=True) for name, c in axis.terms
         }
         parallel = [n for n, _ in self.group.main.parallel_loops if n in loops]
         summed = [n for n, _ in self.group.main.reduction_loops if n in loops]

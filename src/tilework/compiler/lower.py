@@ -33,9 +33,13 @@ def lower(group: Group, tiling: Tiling, plain: dict[str, int], packed: dict[int,
 
     `plain` gives the DRAM address of each tensor, `packed` that of each packed buffer of this group.
     """
-    backwards = [a for nest in group.nests for a in (nest.output, *nest.reads) for i in a.index for _, c in i.terms if c < 0]
+    backwards = [
+        a for nest in group.nests for a in (nest.output, *nest.reads) for i in a.index for _, c in i.terms if c < 0
+    ]
     if backwards:
-        raise CompileError(f"an index of {group.name} must grow with its loops, not run backwards in {backwards[0].tensor}")
+        raise CompileError(
+            f"an index of {group.name} must grow with its loops, not run backwards in {backwards[0].tensor}"
+        )
     return _Lowering(group, tiling, plain, packed).code()
 
 
@@ -90,7 +94,7 @@ class _Lowering:
                 self.hand_over("post", index, items, number)
 
     def hand_over(self, kind: str, index: int, items: list[_Item], number: int) -> None:
-        """Before a unit's first use of a buffer at this level it waits for its token; after its last it posts the next."""
+        """A unit waits for its token before its first use of a buffer at this level and posts the next after its last."""
         units = self.plan.buffers[index].units
         for stage, unit in enumerate(units):
             uses = [i for i, item in enumerate(items) if (unit, index) in item.uses]
@@ -111,8 +115,10 @@ class _Lowering:
         else:
             items.append(_Item(self.uses_of(0), lambda: self.nest(0, place)))
         if depth == parallel:
-            for number in range(1, len(self.group.nests)):
-                items.append(_Item(self.uses_of(number), lambda n=number: self.nest(n, place)))  # type: ignore[misc]
+            items += [
+                _Item(self.uses_of(number), lambda n=number: self.nest(n, place))  # type: ignore[misc]
+                for number in range(1, len(self.group.nests))
+            ]
             last = self.plan.writes[len(self.group.nests) - 1]
             items.append(_Item(frozenset({("store", last)}), lambda: self.store(self.frames[last], place)))
         return items
@@ -142,12 +148,12 @@ class _Lowering:
         marks = []
         for number in range(self.tiling.count(self.group, depth)):
             size = min(tile, extent - number * tile)
-            first = depth >= self.tiling.parallel and number == 0
-            marks.append((size, first, *self.clips(depth, loop, number, size)))
+            begins = depth >= self.tiling.parallel and number == 0
+            marks.append((size, begins, tuple(self.clips(depth, loop, number, size))))
         runs, start = [], 0
-        for mark, same in groupby(marks):
+        for (size, begins, _), same in groupby(marks):
             count = len(list(same))
-            runs.append(Run(start, count, mark[0], mark))
+            runs.append(Run(start, count, size, begins))
             start += count
         return runs
 
@@ -224,7 +230,7 @@ class _Lowering:
     def nest(self, number: int, place: Place) -> None:
         nest = self.group.nests[number]
         sizes = self.group.extents | {self.tiling.order[d]: run.size for d, run in enumerate(place)}
-        again = len(place) > self.tiling.parallel and not place[-1].mark[1]
+        again = len(place) > self.tiling.parallel and not place[-1].begins
         if nest.kind == CONTRACTION:
             self.contraction(nest, place, sizes, again)
         else:

@@ -18,7 +18,7 @@ def align(size: int) -> int:
 
 
 def axis_order(rank: int) -> tuple[int, ...]:
-    """The axes of a tensor in DRAM, outermost first: channels last for N,C,H,W, since contractions sum over channels."""
+    """The axes of a tensor in DRAM, outermost first: channels last for N,C,H,W, which contractions sum over."""
     return (0, 2, 3, 1) if rank == 4 else tuple(range(rank))
 
 
@@ -34,7 +34,7 @@ def axis_strides(sizes: tuple[int, ...]) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Constant:
-    """A weight in the program's image at `address`: whole (`group` is None), or packed for buffer `buffer` of a group."""
+    """A weight in the program's image at `address`: whole (`group` is None), or packed for an access of a group."""
 
     tensor: Tensor
     address: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cache
 from hashlib import sha256
 
 from tilework.compiler.fuse import fuse
@@ -78,7 +79,7 @@ def compile_graph(graph: Graph, weights: Weights, machine: Machine, progress: Pr
         weight_bytes=dram.weight_bytes,
         dram_bytes=dram.total_bytes,
         facts={"network_sha256": sha256(str(graph).encode()).hexdigest(), "weights": weights.origin},
-        weights=lambda: pack_weights(dram, groups, tilings, simple.weights),
+        weights=cache(lambda: pack_weights(dram, groups, tilings, simple.weights)),
     )
     return Compilation(simple.graph, simple.log, groups, tilings, dram, program)
 

@@ -88,7 +88,10 @@ def _fold(state: Simplified, norm: Node, inner: Node) -> Simplified:
         return np.asarray((before - old[mean]) * scale() + old[beta])
 
     channels = graph.tensors[inner.name].shape[1]
-    new = (Tensor(weight, graph.tensors[inner.inputs[1]].shape, role=PARAMETER), Tensor(bias, (channels,), role=PARAMETER))
+    new = (
+        Tensor(weight, graph.tensors[inner.inputs[1]].shape, role=PARAMETER),
+        Tensor(bias, (channels,), role=PARAMETER),
+    )
     merged = Node(norm.name, inner.operation, (inner.inputs[0], weight, bias), inner.attributes, inner.module)
     nodes = [merged if node is norm else node for node in graph.nodes if node.name != inner.name]
     makers = {**old.makers, weight: folded_weight, bias: folded_bias}

@@ -20,7 +20,7 @@ from tilework.compiler.estimate import Estimator
 from tilework.compiler.group import Group
 from tilework.errors import CompileError
 from tilework.machine.machine import Machine
-from tilework.network.nest import CONTRACTION
+from tilework.network.nest import CONTRACTION, Access
 
 Sizes = npt.NDArray[np.int64]
 
@@ -32,8 +32,9 @@ MAX_TILED_LOOPS = 6
 class Tiling:
     """How a group is tiled: `order` has the tiled loops, outermost first, `tiles` their tile sizes.
 
-    The first `parallel` of them are parallel, one more may reduce. `levels` and `slots` are those of the plan's buffers:
-    a buffer of level l is filled anew in each iteration of the first l loops. `cycles` is the estimated time.
+    The first `parallel` of them are parallel, one more may reduce. `levels` and `slots` are those of the plan's
+    buffers: a buffer of level l is filled anew in each iteration of the first l loops. `cycles` is an estimate, the
+    least of `considered` ones.
     """
 
     order: tuple[str, ...]
@@ -52,7 +53,8 @@ class Tiling:
     def __str__(self) -> str:
         cuts = " ".join(f"{loop}:{self.tiles[loop]}" for loop in self.order)
         held = " ".join(
-            f"{b.name}@{level}x{slots}" for b, level, slots in zip(self.plan.buffers, self.levels, self.slots, strict=True)
+            f"{b.name}@{level}x{slots}"
+            for b, level, slots in zip(self.plan.buffers, self.levels, self.slots, strict=True)
         )
         return f"tiles {cuts or 'whole'} | buffers {held} | about {self.cycles:.0f} cycles, best of {self.considered}"
 
@@ -89,7 +91,14 @@ class _Search:
         if found is None:
             raise CompileError(self.too_small())
         return Tiling(
-            found.order, found.tiles, found.parallel, found.levels, found.slots, found.cycles, self.considered, self.plan
+            found.order,
+            found.tiles,
+            found.parallel,
+            found.levels,
+            found.slots,
+            found.cycles,
+            self.considered,
+            self.plan,
         )
 
     def better(self, found: Tiling | None, choice: _Choice, sizes: list[Sizes], estimator: Estimator) -> Tiling | None:
@@ -130,20 +139,17 @@ class _Search:
         tied = {
             name
             for access in main.reads
-            for axis in access.index
-            if access.pad is not None and len(axis.terms) > 1 and not self.inside(access.tensor, axis, access)
+            for place, axis in enumerate(access.index)
+            if access.pad is not None and len(axis.terms) > 1 and not self.inside(access, place)
             for name, _ in axis.terms
         }
         free = [(extent, name) for name, extent in main.reduction_loops if name not in tied and extent > 1]
         return max(free)[1] if free else None
 
-    def inside(self, tensor: str, axis: object, access: object) -> bool:
-        from tilework.network.nest import Access, Affine
-
-        assert isinstance(axis, Affine) and isinstance(access, Access)
-        size = self.group.tensors[tensor].shape[access.index.index(axis)]
-        low, high = axis.bounds(self.group.extents)
-        return low >= 0 and high < size
+    def inside(self, access: Access, axis: int) -> bool:
+        """Whether an access never leaves its tensor along an axis."""
+        low, high = access.index[axis].bounds(self.group.extents)
+        return low >= 0 and high < self.group.tensors[access.tensor].shape[axis]
 
     @cached_property
     def parallel(self) -> list[str]:
@@ -217,7 +223,7 @@ class _Search:
         """The innermost level at which a buffer's tile still changes; what the group makes is made once a tile."""
         buffer = self.plan.buffers[index]
         if not buffer.loaded:
-            return parallel if buffer.users[0] != 0 or index not in self.plan.scratch.values() else parallel
+            return parallel
         loops = buffer.access.loops()
         depths = [depth + 1 for depth, loop in enumerate(order) if loop in loops]
         return max(depths, default=0)

@@ -55,7 +55,8 @@ class Count:
         """Rows per layer, per module or per operation; in every case they sum to the total.
 
         `depth` is the number of levels to keep: by layer, what lies deeper is one row per module at that depth;
-        by module, paths are cut to that many names. Raises NetworkError for another grouping, a depth below 1 and one by operation.
+        by module, paths are cut to that many names.
+        Raises NetworkError for another grouping, a depth below 1 and one by operation.
         """
         if grouping not in GROUPINGS:
             raise NetworkError(f"counts are grouped by one of {', '.join(GROUPINGS)}, not by {grouping!r}")

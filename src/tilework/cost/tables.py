@@ -17,7 +17,7 @@ from tilework.errors import MissingPackageError
 from tilework.network.operations import Shape
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console
 
     from tilework.cost.count import Count
 
@@ -144,30 +144,30 @@ def _align(cells: list[str], widths: list[int]) -> Iterator[str]:
         yield cell.ljust(width) if i < 2 else cell.rjust(width)
 
 
-def terminal(count: Count, width: int) -> RenderableType:
-    """The table for rich; on a narrow terminal the last columns go, and a line says which."""
-    from rich.console import Group
+def show(count: Count, console: Console) -> None:
+    """Print the table on a terminal; where it is narrow the last columns go, and a line says which."""
     from rich.table import Table
     from rich.text import Text
 
-    columns = fitting(count, width)
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    columns, width = fitting(count, console.width)
+    console.width = max(console.width, width)  # rather a line that wraps than a number cut short
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for i, header in enumerate(_header(columns)):
         table.add_column(header, justify="left" if i < 2 else "right", no_wrap=True)
     for line in lines(count):
         style = "bold" if line.row is None else ""
         table.add_row(*(Text(cell, style="dim" if cell == NOTHING else style) for cell in line.cells(columns)))
-    below = [Text(text) for text in ["", *_total_lines(count)]]
+    console.print(table, *(Text(text) for text in ["", *_total_lines(count)]), sep="\n")
     if hidden := [column.header for column in COLUMNS[len(columns) :]]:
-        below.append(Text(f"(not shown on this narrow terminal: {', '.join(hidden)})", style="dim"))
-    return Group(table, *below)
+        console.print(Text(f"(not shown on this narrow terminal: {', '.join(hidden)})", style="dim"))
 
 
-def fitting(count: Count, width: int) -> tuple[Column, ...]:
-    """As many columns, from the left, as a terminal has room for."""
+def fitting(count: Count, width: int) -> tuple[tuple[Column, ...], int]:
+    """As many columns, from the left, as a terminal has room for, and the room that they take."""
     widths = _widths([_header(COLUMNS), *(line.cells(COLUMNS) for line in lines(count))])
-    room = [sum(widths[: n + 1]) + 2 * n for n in range(1, len(widths))]
-    return COLUMNS[: max(NEEDED, sum(needed <= width for needed in room))]
+    room = [sum(widths[: n + 1]) + 2 * n for n in range(len(widths))]
+    shown = max(NEEDED, sum(needed <= width for needed in room[1:]))
+    return COLUMNS[:shown], room[shown]
 
 
 def flat(row: Row) -> dict[str, Any]:
@@ -214,11 +214,10 @@ def html(count: Count) -> str:
     """The tree as an HTML table, for Jupyter."""
     from html import escape
 
-    def row(cells: Iterable[str], tag: str, aligned: int = 2) -> str:
-        sides = ("left" if i < aligned else "right" for i in range(len(COLUMNS) + 1))
+    def row(cells: Iterable[str], tag: str) -> str:
         return "".join(
-            f'<{tag} style="text-align:{side};white-space:pre">{escape(cell)}</{tag}>'
-            for cell, side in zip(cells, sides, strict=False)
+            f'<{tag} style="text-align:{"left" if i < 2 else "right"};white-space:pre">{escape(cell)}</{tag}>'
+            for i, cell in enumerate(cells)
         )
 
     body = "".join(f"<tr>{row(line.cells(COLUMNS), 'td')}</tr>" for line in lines(count))

@@ -30,8 +30,10 @@ Descriptor, 480 bytes; loops beyond the rank and operands beyond the sources are
 
 from __future__ import annotations
 
+import gc
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from tilework.errors import ProgramError
 from tilework.isa.instruction import (
@@ -77,6 +79,27 @@ def decode(code: bytes, descriptors: bytes) -> tuple[Instruction, ...]:
     for name, data, size in (("code", code, WORD_BYTES), ("descriptors", descriptors, DESCRIPTOR_BYTES)):
         if len(data) % size:
             raise ProgramError(f"the {name} must be whole records of {size} bytes, not {len(data)} bytes; compile again")
+    if len(descriptors) // DESCRIPTOR_BYTES > len(code) // WORD_BYTES:
+        raise ProgramError("the descriptors must be no more than the instructions, but are; compile the program again")
+    with _no_collection():
+        instructions = _read_words(code, descriptors)
+        check(instructions)
+    return instructions
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Many small objects without a cycle among them: looking for cycles meanwhile would take half of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _read_words(code: bytes, descriptors: bytes) -> tuple[Instruction, ...]:
     table = [_descriptor(index, fields) for index, fields in enumerate(_RECORD.iter_unpack(descriptors))]
     known: dict[int, Instruction] = {}
     instructions = []
@@ -84,7 +107,6 @@ def decode(code: bytes, descriptors: bytes) -> tuple[Instruction, ...]:
         if word not in known:
             known[word] = _instruction(index, word, table)
         instructions.append(known[word])
-    check(instructions)
     return tuple(instructions)
 
 

@@ -17,7 +17,7 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class Port:
-    """A tensor that goes in or comes out: logical `shape` (float32), stored in DRAM at `address` with its axes in `order`.
+    """A float32 tensor that goes in or comes out: its logical `shape`, stored in DRAM at `address`, axes in `order`.
 
     `order` lists the logical axes, outermost first: (0, 2, 3, 1) stores an N,C,H,W tensor with channels contiguous.
     """

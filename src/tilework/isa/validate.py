@@ -176,7 +176,7 @@ def _places(opcode: Opcode, descriptor: Descriptor) -> Problem:
         return f"must have {len(wanted) - 1} sources, not {len(where) - 1}; correct them"
     names = ("destination", "first source", "second source")
     name, place, allowed = next(row for row in zip(names, where, wanted, strict=False) if row[1] not in row[2])
-    return f"must have its {name} in {' or '.join(map(_place, allowed))}, not {_place(place)}; move it there"
+    return f"must have as its {name} {' or '.join(map(_place, allowed))}, not {_place(place)}; change it"
 
 
 def allowed_places(opcode: Opcode) -> tuple[tuple[str, ...], ...]:
@@ -214,7 +214,7 @@ def _moves(opcode: Opcode, descriptor: Descriptor) -> Problem:
 
 
 def _place(place: str) -> str:
-    return "a constant" if place == "#" else place
+    return "a constant" if place == "#" else f"an operand in {place}"
 
 
 def _numbers(numbers: Sequence[int]) -> str:

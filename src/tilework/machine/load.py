@@ -49,7 +49,7 @@ def from_toml(text: str, where: str = "machine") -> Machine:
     except RecursionError:
         raise MachineError(f"{where} must be TOML with a few flat tables, but it is nested too deeply") from None
     except ValueError as error:
-        raise MachineError(f"{where} must be valid TOML, not "{error}"; correct that line") from None
+        raise MachineError(f"{where} must be valid TOML, not one that gives '{error}'; correct that line") from None
     return from_dict(data, where)
 
 

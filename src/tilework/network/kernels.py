@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -36,7 +37,7 @@ def contract(out: Array, a: Array, b: Array, accumulate: bool) -> None:
     """
     plan = _plan(out.shape, (out.strides, a.strides, b.strides), (out.dtype, a.dtype, b.dtype))
     if plan.step:
-        for part in _pieces(out.shape, plan.axis, plan.step):
+        for part in pieces(out.shape, plan.axis, plan.step):
             contract(out[part], a[part], b[part], accumulate)
         return
     if plan.swapped:
@@ -67,7 +68,8 @@ class _Layout:
     transposed: bool
 
     def select(self, array: Array) -> Array:
-        return array[self.index].transpose(self.order)
+        selected: Array = array[self.index]
+        return selected.transpose(self.order)
 
     def merge(self, array: Array) -> Array:
         return self.select(array).reshape(self.shape)
@@ -127,7 +129,7 @@ def _plan(shape: tuple[int, ...], strides: tuple[Strides, Strides, Strides], dty
     dtype = _working_dtype(dtypes[1], dtypes[2], r)
     left = _layout(shape, strides[1], dtypes[1], dtype, (batch, rows, summed))
     right = _layout(shape, strides[2], dtypes[2], dtype, (batch, summed, columns))
-    target = _layout(shape, strides[0], dtypes[0], dtype, (batch, rows, columns))
+    target = _layout(shape, strides[0], dtypes[0], dtype, (batch, rows, columns), may_turn=False)
     by_place: tuple[int, ...] = ()
     if batch and min(m, n) == 1 and r <= PLACES_LIMIT and _innermost(shape, strides[1 if m >= n else 2]) in batch:
         by_place = (*summed, *batch, *rows, *columns, *(i for i, extent in enumerate(shape) if extent == 1))
@@ -184,6 +186,7 @@ def _layout(
     stored: np.dtype[Any],
     working: np.dtype[Any],
     groups: tuple[Sequence[int], Sequence[int], Sequence[int]],
+    may_turn: bool = True,
 ) -> _Layout:
     batch, first, second = groups
     item = stored.itemsize
@@ -191,7 +194,8 @@ def _layout(
     down, along = _merged(shape, strides, first, item), _merged(shape, strides, second, item)
     gathered = stored != working or not (_is_matrix(m, n, down, along, item) or _is_matrix(n, m, along, down, item))
     straight, turned = [*first, *second], [*second, *first]
-    transposed = gathered and _run(shape, strides, turned, item) > _run(shape, strides, straight, item)
+    better = _run(shape, strides, turned, item) > _run(shape, strides, straight, item)
+    transposed = gathered and may_turn and better
     axes = [*batch, *(turned if transposed else straight)]
     kept = tuple(sorted(axes))
     index = (*(slice(None) if axis in axes else 0 for axis in range(len(shape))), ...)
@@ -201,7 +205,7 @@ def _layout(
 
 def _merged(shape: Sequence[int], strides: Strides, axes: Sequence[int], item: int) -> int | None:
     """The stride of several axes as one; None where they do not lie evenly."""
-    for outer, inner in zip(axes, axes[1:], strict=False):
+    for outer, inner in pairwise(axes):
         if strides[outer] != strides[inner] * shape[inner]:
             return None
     return strides[axes[-1]] if axes else item
@@ -241,7 +245,8 @@ def _split(
     return 0, 0
 
 
-def _pieces(shape: Sequence[int], axis: int, step: int) -> Iterator[tuple[slice, ...]]:
+def pieces(shape: Sequence[int], axis: int, step: int) -> Iterator[tuple[slice, ...]]:
+    """Indices that cut an array of this shape along one axis."""
     for start in range(0, shape[axis], step):
         yield (*(slice(None) for _ in range(axis)), slice(start, start + step))
 

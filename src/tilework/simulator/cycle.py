@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tilework.errors import SimulationError
 from tilework.isa.program import Layer, Program
 from tilework.machine.machine import Machine
 from tilework.simulator.engine import MAX_ITERATIONS, Plan, execute
@@ -100,6 +101,8 @@ def simulate(program: Program, *, fold: bool = True, max_iterations: int = MAX_I
 
 def _layer(layer: Layer, plan: Plan, executions: tuple[int, ...], passed: list[int], machine: Machine) -> LayerTime:
     places = range(layer.first, layer.last)
+    if any(plan.structure.counts[place] for place in (layer.first, layer.last) if place < len(plan.kind)):
+        raise SimulationError(f"the layer {layer.name!r} must begin and end outside of loops; move its borders")
     cost = total((executions[place], plan.costs[place]) for place in places)
     start = passed[layer.first] if layer.first < len(passed) else 0
     end = passed[layer.last - 1] + plan.issue_cycles(layer.last - 1) if places else start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -37,26 +38,31 @@ class Interpreter:
         self.program = program
         structure = analyse(program.instructions)
         _check_length(structure)
-        self.state = State(program)
+        self.state, self._used = State(program), False
         self._depth = max(map(len, structure.counts), default=0)
-        layers = {layer.last: layer for layer in program.layers if layer.last > layer.first}
+        self._done: defaultdict[int, list[Layer]] = defaultdict(list)
+        for layer in program.layers:
+            self._done[layer.last].append(layer)
         decoder = _Decoder(program.instructions, structure, self.state)
-        self._steps = [(step, layers.get(after)) for after, step in decoder.block(0, len(program.instructions))]
+        self._steps = list(decoder.block(0, len(program.instructions)))
 
     def run(self, inputs: Mapping[str, Array], progress: Progress | None = None) -> dict[str, Array]:
         """As the function `run`; every run starts from memories that hold 0 but for the weights."""
         _check_inputs(self.program, inputs)
-        self.state.clear()
+        if self._used:  # fresh memory is 0 already, and untouched pages cost nothing
+            self.state.clear()
+        self._used = True
         for port in self.program.inputs:
             values = np.asarray(inputs[port.name], np.float32)
             self._stored(port, writes=True)[...] = values.transpose(port.order)
         counters = [0] * self._depth
         with np.errstate(all="ignore"):
-            for step, layer in self._steps:
+            for after, step in self._steps:
                 if step is not None:
                     step(counters)
-                if layer is not None and progress is not None:
-                    progress(layer)
+                if progress is not None:
+                    for layer in self._done.get(after, ()):
+                        progress(layer)
         return {port.name: self._read(port) for port in self.program.outputs}
 
     def _stored(self, port: Port, *, writes: bool = False) -> Array:

@@ -1,23 +1,27 @@
-"""Whether a program's tokens suffice: every two instructions that share bytes must run in program order."""
+"""Whether a program's tokens suffice: every two instructions that share bytes must run in program order.
+
+Bytes are compared as bounding intervals, so that rows of two tensors that interleave in DRAM may be reported although
+they share no byte: leave out the hazards of that memory where it matters.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from tilework.isa.instruction import Instruction
 from tilework.isa.program import Program
-from tilework.simulator.engine import Plan, Record, execute
+from tilework.simulator.engine import Plan, execute
 from tilework.simulator.state import span
-from tilework.simulator.structure import QUEUES, walk
+from tilework.simulator.structure import QUEUES, analyse, descriptor_of, queue_of, walk
 
 MAX_EVENTS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """The bytes [low, high) of a memory that an instruction reads or writes in one iteration, as a bounding interval."""
+    """Bytes [low, high) of a memory that an instruction reads or writes in one iteration."""
 
     memory: str
     low: int
@@ -27,22 +31,27 @@ class Touch:
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """One execution of an instruction: its place in the program, where, when and on what it worked."""
+    """One execution of an instruction on a unit: the `index`-th entry of the unit's queue.
+
+    `cycles` are known if it was simulated; `after` says how many entries of each queue its unit has waited for.
+    """
 
     pc: int
     mnemonic: str
-    unit: str
-    start: int
-    end: int
+    unit: int
+    index: int
     touches: tuple[Touch, ...]
+    cycles: tuple[int, int] | None = None
+    after: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        return f"instruction {self.pc} ({self.mnemonic} in {self.unit}, cycles {self.start} to {self.end})"
+        when = f", cycles {self.cycles[0]} to {self.cycles[1]}" if self.cycles else ""
+        return f"instruction {self.pc} ({self.mnemonic} in {QUEUES[self.unit]}{when})"
 
 
 @dataclass(frozen=True, slots=True)
 class Hazard:
-    """`first` comes first in the program, but had not ended when `second` began; bytes [low, high) are in both."""
+    """`first` comes before `second` in the program and shares bytes [low, high) with it, but need not end before it."""
 
     first: Occurrence
     second: Occurrence
@@ -52,25 +61,50 @@ class Hazard:
 
     def __str__(self) -> str:
         shared = f"bytes {self.low} to {self.high} of {self.memory.upper()}"
-        return f"{self.first} must end before {self.second} begins, since they share {shared}; order them with a token"
+        return f"{self.first} must end before {self.second} begins, for they share {shared}; order them with a token"
 
 
 def find_hazards(program: Program, limit: int = MAX_EVENTS) -> list[Hazard]:
-    """Every pair of instructions, one of which writes, that share bytes and didn't run in program order.
+    """The pairs of instructions, one of which writes, that share bytes and didn't run in program order on the machine.
 
-    Looks at the first `limit` events of the plain simulation. Bytes are compared as bounding intervals, so that rows
-    of two tensors that interleave in DRAM may be reported although no byte is shared: leave out those of that memory.
+    Looks at the first `limit` events of the plain simulation; of pairs at the same places, only the first is given.
     """
-    hazards: list[Hazard] = []
-    recent: dict[str, deque[Occurrence]] = {}
-    for occurrence in _occurrences(program, limit):
-        for unit, earlier in recent.items():
-            if unit != occurrence.unit:
-                late = (first for first in earlier if first.end > occurrence.start)
-                hazards.extend(hazard for first in late for hazard in _conflicts(first, occurrence))
-        # At most queue_depth entries and the one at work can be unfinished when a later instruction is issued.
-        recent.setdefault(occurrence.unit, deque(maxlen=program.machine.control.queue_depth + 1)).append(occurrence)
-    return hazards
+    return _search(_simulated(program, limit), _ended_before, program.machine.control.queue_depth)
+
+
+def find_races(program: Program, limit: int = MAX_EVENTS) -> list[Hazard]:
+    """As `find_hazards`, but the pairs that nothing in the program orders, however long each instruction takes.
+
+    What orders: a queue, `sync`, a full queue, and a token that one unit posts and one other waits for. An empty
+    answer proves the program right for every timing. Looks at the first `limit` instructions executed.
+    """
+    return _search(_ordered(program, limit), _waited_for, program.machine.control.queue_depth)
+
+
+def _ended_before(first: Occurrence, second: Occurrence) -> bool:
+    return not first.cycles or not second.cycles or first.cycles[1] <= second.cycles[0]
+
+
+def _waited_for(first: Occurrence, second: Occurrence) -> bool:
+    return first.index < second.after[first.unit]
+
+
+def _search(
+    occurrences: Iterable[Occurrence], in_order: Callable[[Occurrence, Occurrence], bool], queue_depth: int
+) -> list[Hazard]:
+    found: dict[tuple[int, int, str], Hazard] = {}
+    # When an instruction is issued, at most a queue's entries and the one at work have not ended.
+    recent = [deque[Occurrence](maxlen=queue_depth + 1) for _ in QUEUES]
+    for second in occurrences:
+        for unit, earlier in enumerate(recent):
+            if unit == second.unit:
+                continue
+            for first in earlier:
+                if not in_order(first, second):
+                    for hazard in _conflicts(first, second):
+                        found.setdefault((first.pc, second.pc, hazard.memory), hazard)
+        recent[second.unit].append(second)
+    return list(found.values())
 
 
 def _conflicts(first: Occurrence, second: Occurrence) -> Iterator[Hazard]:
@@ -79,31 +113,66 @@ def _conflicts(first: Occurrence, second: Occurrence) -> Iterator[Hazard]:
             low, high = max(a.low, b.low), min(a.high, b.high)
             if a.memory == b.memory and (a.writes or b.writes) and low < high:
                 yield Hazard(first, second, a.memory, low, high)
-                return
 
 
-def _occurrences(program: Program, limit: int) -> Iterator[Occurrence]:
-    """The recorded executions in program order: a unit's instructions begin in program order, so they pair off."""
+def _simulated(program: Program, limit: int) -> Iterator[Occurrence]:
+    """Executions in program order with their cycles: a unit begins its instructions in program order, so they pair."""
     plan = Plan.of(program)
-    began: dict[int, deque[Record]] = defaultdict(deque)
-    for record in execute(plan, fold=False, record=True, limit=limit).records:
-        began[record[0]].append(record)
+    began: dict[int, deque[tuple[int, int]]] = defaultdict(deque)
+    for unit, start, end, _ in execute(plan, fold=False, record=True, limit=limit).records:
+        began[unit].append((start, end))
     for pc, counters in walk(program.instructions, plan.structure):
         unit, instruction = plan.queue[pc], program.instructions[pc]
         if unit < 0:
             continue
         if not began[unit]:
             return
-        _, start, end, _ = began[unit].popleft()
+        cycles = began[unit].popleft()
         if instruction.descriptor is not None:
-            touches = tuple(_touches(instruction, counters))
-            yield Occurrence(pc, instruction.mnemonic, QUEUES[unit], start, end, touches)
+            yield Occurrence(pc, instruction.mnemonic, unit, 0, _touches(instruction, counters), cycles)
 
 
-def _touches(instruction: Instruction, counters: tuple[int, ...]) -> Iterator[Touch]:
-    descriptor = instruction.descriptor
-    assert descriptor is not None
+def _ordered(program: Program, limit: int) -> Iterator[Occurrence]:
+    """Executions in program order with how many entries of each queue they come after (vector clocks)."""
+    instructions, structure = program.instructions, analyse(program.instructions)
+    usable = _private_tokens(instructions)
+    clocks = [[0] * len(QUEUES) for _ in QUEUES]
+    posted: dict[int, deque[list[int]]] = defaultdict(deque)
+    for executed, (pc, counters) in enumerate(walk(instructions, structure)):
+        instruction, unit = instructions[pc], queue_of(instructions[pc])
+        if executed == limit:
+            return
+        if instruction.mnemonic == "sync":
+            everything = list(map(max, *clocks))
+            clocks = [list(everything) for _ in QUEUES]
+        if unit < 0:
+            continue
+        clock = clocks[unit]
+        if instruction.mnemonic == "post":
+            posted[instruction.token].append(list(clock))
+        elif instruction.mnemonic == "wait" and instruction.token in usable and posted[instruction.token]:
+            clocks[unit] = clock = list(map(max, clock, posted[instruction.token].popleft()))
+        elif instruction.descriptor is not None:
+            touches = _touches(instruction, counters)
+            yield Occurrence(pc, instruction.mnemonic, unit, clock[unit], touches, after=tuple(clock))
+            clock[unit] += 1
+
+
+def _private_tokens(instructions: Iterable[Instruction]) -> set[int]:
+    """The tokens that one unit posts and one waits for: their n-th wait always gets the n-th post."""
+    users: dict[tuple[str, int], set[str]] = defaultdict(set)
+    for instruction in instructions:
+        if instruction.mnemonic in ("wait", "post"):
+            users[instruction.mnemonic, instruction.token].add(instruction.unit)
+    tokens = {token for _, token in users}
+    return {token for token in tokens if all(len(users[word, token]) == 1 for word in ("wait", "post"))}
+
+
+def _touches(instruction: Instruction, counters: tuple[int, ...]) -> tuple[Touch, ...]:
+    descriptor = descriptor_of(instruction)
+    touches = []
     for place, operand in enumerate(descriptor.operands):
         address = operand.address(counters)
         low, high = span(operand, descriptor.extents)
-        yield Touch(operand.memory, address + low, address + high, writes=place == 0)
+        touches.append(Touch(operand.memory, address + low, address + high, writes=place == 0))
+    return tuple(touches)

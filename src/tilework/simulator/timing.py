@@ -178,8 +178,10 @@ def _cost(
     lane_cycles: int = 0,
 ) -> Cost:
     """A cost from the (memory, bytes) that are read and written."""
-    moved = {"dram": 0, "nram_read": 0, "nram_written": 0, "wram_read": 0, "wram_written": 0}
+    moved = {"dram_bytes": 0, "nram_read": 0, "nram_written": 0, "wram_read": 0, "wram_written": 0}
     for accesses, suffix in ((read, "_read"), (written, "_written")):
         for memory, size in accesses:
-            moved[memory if memory == "dram" else memory + suffix] += size
-    return Cost(cycles, channel_cycles, *moved.values(), macs, vector_operations, lane_cycles)
+            moved["dram_bytes" if memory == "dram" else memory + suffix] += size
+    return Cost(
+        cycles, channel_cycles, **moved, macs=macs, vector_operations=vector_operations, lane_cycles=lane_cycles
+    )

@@ -1,0 +1,49 @@
+"""A simulated program's costs as text: the totals, the units and a line per layer."""
+
+from __future__ import annotations
+
+from tilework.commands.text import columns, percent, quantity, shorten
+from tilework.simulator.cycle import LayerTime, Result
+
+UNITS = ("load", "store", "matrix", "vector", "channel")
+
+
+def totals(cost: Result, compulsory_bytes: int, inferences: int = 1) -> str:
+    """A few lines: time beside its bound, units, traffic beside its bound, energy by part."""
+    bound = f"{cost.cycles / max(1.0, cost.bound_cycles):.3f} of the bound {cost.bound_cycles:,.0f} cycles"
+    several = "" if inferences == 1 else f" each; {inferences} inferences {quantity(inferences * cost.seconds, 's')}"
+    units = " · ".join(f"{unit} {percent(cost.units[unit])}" for unit in UNITS)
+    parts = " · ".join(f"{part} {quantity(joules, 'J')}" for part, joules in cost.energy.items())
+    moved = f"{cost.dram_bytes / max(1, compulsory_bytes):.3f} of the compulsory {compulsory_bytes:,}"
+    rows = (
+        ("cycles", f"{cost.cycles:,} = {quantity(cost.seconds, 's')}{several}"),
+        ("achieved / bound", bound),
+        ("MACs", f"{cost.macs:,}, {percent(cost.utilisation)} of the matrix unit's peak"),
+        ("busy", units),
+        ("DRAM bytes", f"{cost.dram_bytes:,}, {moved}"),
+        ("energy", f"{quantity(cost.energy_joules, 'J')} ({parts})"),
+        ("instructions", f"{cost.instructions:,} executed"),
+    )
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def layers(cost: Result) -> str:
+    """A table with a line per layer."""
+    head = ("layer", "operation", "cycles", "bound", "ratio", "MACs", "DRAM bytes", "matrix", "vector", "channel")
+    return columns(head, [_layer(layer) for layer in cost.layers], left=2)
+
+
+def _layer(layer: LayerTime) -> tuple[str, ...]:
+    shares = (percent(layer.busy_cycles[unit] / max(1, layer.cycles)) for unit in ("matrix", "vector", "channel"))
+    ratio = f"{layer.cycles / layer.bound_cycles:.2f}" if layer.bound_cycles else "-"
+    return (
+        shorten(layer.name, 32),
+        shorten(layer.operation, 32),
+        f"{layer.cycles:,}",
+        f"{layer.bound_cycles:,.0f}",
+        ratio,
+        f"{layer.macs:,}",
+        f"{layer.dram_bytes:,}",
+        *shares,
+    )

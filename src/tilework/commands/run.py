@@ -1,0 +1,162 @@
+"""`tilework run`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import numpy as np
+
+from tilework.commands.costs import layers, totals
+from tilework.commands.options import json_option, machine_option, print_json, weights_options
+from tilework.commands.progress import progress, working
+from tilework.commands.reading import Reading, read_inputs
+from tilework.commands.text import columns, percent
+from tilework.errors import ProgramError
+from tilework.executable import Array, Executable, compile_network, find_weights, load_executable
+from tilework.frontend.resolve import resolve
+
+TOLERANCE = 1e-4
+SHOWN_DIGITS = 50
+
+
+class CheckFailedError(Exception):
+    """The simulated processor and ONNX Runtime disagree."""
+
+
+@click.command()
+@click.argument("network", metavar="NETWORK|FILE.tile")
+@click.option("--input", "file", metavar="FILE", help="A picture, or an array (.npy, .npz).")
+@click.option("--batch", type=int, metavar="N", help="Inputs at a time.")
+@machine_option
+@weights_options
+@click.option("--check", is_flag=True, help="Compare the outputs with ONNX Runtime's.")
+@json_option
+def run(
+    network: str,
+    file: str | None,
+    batch: int | None,
+    machine: str | None,
+    weights: str | None,
+    seed: int | None,
+    check: bool,
+    as_json: bool,
+) -> None:
+    """Run NETWORK, or a program FILE.tile, on the simulated processor: outputs, exact cycles, traffic and energy.
+
+    --input is a picture (a row of handwritten digits for lenet5, any photograph for the ImageNet networks) or an
+    array (.npy, .npz); without it the input is seeded random numbers.
+
+    \b
+    Examples:
+      tilework run lenet5 --for dlp-s --input examples/digits.png --check
+      tilework run vgg19 --for dlp-s --input photo.jpg --weights vgg19.pth
+    """
+    executable = _executable(network, batch, machine, weights, seed)
+    reading = read_inputs(executable.program, file)
+    with progress("running") as moved:
+        results = [executable.run(progress=moved, **values) for values in reading.inputs]
+    error = _largest_error(executable, reading, results) if check else None
+    if as_json:
+        print_json(_record(executable, reading, results, error))
+    else:
+        click.echo(_text(executable, reading, results, error))
+    _judge(error, results)
+
+
+def _executable(
+    network: str, batch: int | None, machine: str | None, weights: str | None, seed: int | None
+) -> Executable:
+    if not network.endswith(".tile"):
+        graph = resolve(network, batch)
+        with progress("compiling") as moved:
+            found = find_weights(graph, network, weights, seed)
+            executable = compile_network(graph, machine or "dlp-s", found, progress=moved)
+        with working("packing weights"):
+            executable.program.weights()
+        return executable
+    if weights or batch or seed is not None:
+        raise ProgramError(f"{network} holds its weights and its batch; leave out --weights, --seed and --batch")
+    executable = load_executable(network)
+    if machine and machine != executable.program.machine.name:
+        made = executable.program.machine.name
+        raise ProgramError(f"{network} was compiled for {made}, not for {machine}; compile it again for {machine}")
+    return executable
+
+
+def _largest_error(executable: Executable, reading: Reading, results: list[dict[str, Array]]) -> float:
+    with working("checking with ONNX Runtime"):
+        largest = 0.0
+        for values, ours in zip(reading.inputs, results, strict=True):
+            for name, theirs in executable.reference(values).items():
+                largest = max(largest, float(np.abs(ours[name] - theirs).max(initial=0.0)))
+    return largest
+
+
+def _judge(error: float | None, results: list[dict[str, Array]]) -> None:
+    scale = max(float(np.abs(values).max(initial=0.0)) for outputs in results for values in outputs.values())
+    if error is not None and not error <= TOLERANCE * max(scale, 1e-30):
+        raise CheckFailedError(
+            f"the outputs must equal ONNX Runtime's to {TOLERANCE:g} of {scale:g}, not differ by {error:g}"
+        )
+
+
+def _record(
+    executable: Executable, reading: Reading, results: list[dict[str, Array]], error: float | None
+) -> dict[str, Any]:
+    cost, program = executable.cost, executable.program
+    return {
+        "network": program.name,
+        "machine": program.machine.name,
+        "weights": program.facts.get("weights"),
+        "input": reading.origin,
+        "inferences": len(results),
+        "cycles": cost.cycles,
+        "seconds": cost.seconds,
+        "bound_seconds": cost.bound_seconds,
+        "utilisation": cost.utilisation,
+        "units": cost.units,
+        "dram_bytes": cost.dram_bytes,
+        "dram_bytes_bound": sum(layer.compulsory_bytes for layer in program.layers),
+        "energy_joules": cost.energy_joules,
+        "outputs": [{name: values.tolist() for name, values in outputs.items()} for outputs in results],
+        "classes": [[int(c) for c in _scores(outputs).argsort()[::-1][:5]] for outputs in results],
+        "max_abs_error": error,
+        "layers": cost.to_dict()["layers"],
+    }
+
+
+def _scores(outputs: dict[str, Array]) -> Array:
+    return next(iter(outputs.values())).reshape(-1)
+
+
+def _text(executable: Executable, reading: Reading, results: list[dict[str, Array]], error: float | None) -> str:
+    program, cost = executable.program, executable.cost
+    compulsory = sum(layer.compulsory_bytes for layer in program.layers)
+    parts = [
+        f"{program.name} on {program.machine.name} · weights: {program.facts.get('weights')} · input: {reading.origin}",
+        _answer(reading, results),
+        totals(cost, compulsory, len(results)),
+        layers(cost),
+        f"on the host: {', '.join(program.host_operations) or 'none'}",
+    ]
+    if error is not None:
+        parts.append(f"ONNX Runtime's outputs differ by at most {error:.3g}")
+    return "\n\n".join(parts)
+
+
+def _digit(place: int, values: Array) -> tuple[str, ...]:
+    first, second = (int(c) for c in values.argsort()[::-1][:2])
+    return str(place + 1), str(first), percent(float(values[first])), str(second), percent(float(values[second]))
+
+
+def _answer(reading: Reading, results: list[dict[str, Array]]) -> str:
+    if not reading.digits:
+        best = _scores(results[0]).argsort()[::-1][:5]
+        ranked = [(str(place + 1), str(c), percent(float(_scores(results[0])[c]))) for place, c in enumerate(best)]
+        return columns(("rank", "class", "score"), ranked, left=0)
+    scores = [_scores(outputs) for outputs in results]
+    rows = [_digit(place, values) for place, values in enumerate(scores[:SHOWN_DIGITS])]
+    read = " ".join(str(int(values.argmax())) for values in scores)
+    table = columns(("digit", "reads", "probability", "next", "probability"), rows, left=0)
+    return f"it reads  {read}\n\n{table}"

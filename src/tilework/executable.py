@@ -1,0 +1,125 @@
+"""A compiled network as an object: what it costs, its values on the simulated processor, its file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tilework.compiler.pipeline import Compilation, compile_graph
+from tilework.errors import WeightsError
+from tilework.frontend.resolve import resolve
+from tilework.frontend.weight_files import load, seeded, shipped
+from tilework.isa.container import load_program, save
+from tilework.isa.program import Program
+from tilework.machine.load import load_machine
+from tilework.machine.machine import Machine
+from tilework.network.graph import Graph
+from tilework.network.weights import Weights
+from tilework.simulator.cycle import Result, simulate
+from tilework.simulator.functional import Interpreter
+
+Array = npt.NDArray[Any]
+LayerDone = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Executable:
+    """A program with its machine, and, if it was compiled here, how, and from which graph and weights."""
+
+    program: Program
+    compilation: Compilation | None = field(default=None, repr=False)
+    source: tuple[Graph, Weights] | None = field(default=None, repr=False)
+
+    @cached_property
+    def cost(self) -> Result:
+        """Exact cycles, traffic and energy of one inference; they don't depend on values."""
+        return simulate(self.program)
+
+    @cached_property
+    def _interpreter(self) -> Interpreter:
+        return Interpreter(self.program)
+
+    def run(self, *inputs: Array, progress: LayerDone | None = None, **named: Array) -> dict[str, Array]:
+        """The outputs by name, float32, for inputs in the network's order or by name, in their logical shapes.
+
+        Raises SimulationError for inputs that are missing or have another shape.
+        """
+        given: dict[str, Array] = dict(zip((p.name for p in self.program.inputs), inputs, strict=False)) | named
+        done = 0
+
+        def layer_done(_: object) -> None:
+            nonlocal done
+            done += 1
+            if progress:
+                progress(done, len(self.program.layers))
+
+        return self._interpreter.run(given, layer_done)
+
+    def reference(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The same outputs from ONNX Runtime, from the network as it was before compilation.
+
+        Raises WeightsError for an executable read from a file, which holds no network.
+        """
+        from tilework.frontend.onnx_runtime import run_onnx
+
+        if self.source is None:
+            raise WeightsError("a check with ONNX Runtime needs a network, not a .tile file, which holds none; name it")
+        return run_onnx(*self.source, inputs)
+
+    def save(self, path: str | Path) -> None:
+        """Write the program as a `.tile` file, whole or not at all."""
+        save(self.program, path)
+
+    def __str__(self) -> str:
+        cost = self.cost
+        return (
+            f"{self.program.name} for {self.program.machine.name}: {len(self.program.instructions)} instructions, "
+            f"{cost.cycles} cycles ({cost.cycles / max(1.0, cost.bound_cycles):.3f} of the bound), "
+            f"{cost.dram_bytes} DRAM bytes"
+        )
+
+
+def find_weights(graph: Graph, spec: str, file: str | Path | None = None, seed: int | None = None) -> Weights:
+    """The user's weights from a file, else those shipped for a network of the zoo, else seeded random ones."""
+    if file is not None:
+        return load(file, graph)
+    found = shipped(spec) if seed is None else None
+    return seeded(graph, seed or 0) if found is None else found
+
+
+def compile_network(
+    network: str | Graph,
+    machine: str | Path | Machine = "dlp-s",
+    weights: Weights | str | Path | None = None,
+    *,
+    seed: int | None = None,
+    progress: LayerDone | None = None,
+) -> Executable:
+    """Compile a network (a graph, or what the command line takes for one) for a processor.
+
+    Without weights those shipped with Tilework are used, else random ones from `seed`. Raises NetworkError,
+    WeightsError, MachineError or CompileError for what can't be read or doesn't fit the processor.
+    """
+    graph = resolve(network) if isinstance(network, str) else network
+    target = machine if isinstance(machine, Machine) else load_machine(machine)
+    if not isinstance(weights, Weights):
+        weights = find_weights(graph, network if isinstance(network, str) else "", weights, seed)
+    compilation = compile_graph(graph, weights, target, progress)
+    return Executable(compilation.program, compilation, (graph, weights))
+
+
+def load_executable(path: str | Path) -> Executable:
+    """An executable from a `.tile` file; raises ProgramError for a foreign, altered or cut file."""
+    return Executable(load_program(path))
+
+
+def random_inputs(program: Program, seed: int = 0) -> dict[str, Array]:
+    """Uniform values in 0..1 for every input, the same for the same seed."""
+    generator = np.random.default_rng(seed)
+    return {port.name: generator.random(port.shape, dtype=np.float32) for port in program.inputs}
