@@ -5,25 +5,90 @@ The names below are imported when they are first used, so that `import tilework`
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from tilework.commands.text import columns as table
     from tilework.cost.count import count as count
+    from tilework.executable import Executable as Executable
     from tilework.executable import compile_network as compile
+    from tilework.executable import find_weights as find_weights
     from tilework.executable import load_executable as load_executable
+    from tilework.executable import random_inputs as random_inputs
+    from tilework.frontend.images import digits as read_digits
     from tilework.frontend.resolve import resolve as load
+    from tilework.isa.assembly import parse_program as parse_program
+    from tilework.isa.assembly import print_program as print_program
+    from tilework.isa.instruction import Instruction as Instruction
+    from tilework.isa.program import Layer as Layer
+    from tilework.isa.program import Port as Port
+    from tilework.isa.program import Program as Program
+    from tilework.isa.table import OPCODES as OPCODES
+    from tilework.machine.load import load_machine as load_machine
+    from tilework.network.execute import execute as execute
     from tilework.network.graph import Graph as Graph
+    from tilework.network.graph import GraphBuilder as GraphBuilder
+    from tilework.network.graph_text import parse_graph as parse_graph
     from tilework.simulator.cycle import simulate as simulate
+    from tilework.simulator.hazards import find_races as find_races
+    from tilework.simulator.timeline import events as events
+    from tilework.simulator.timeline import gantt as gantt
 
 __version__ = "0.1.0"
 
 _EXPORTS = {  # name: where it is
+    "Executable": "tilework.executable:Executable",
     "Graph": "tilework.network.graph:Graph",
+    "GraphBuilder": "tilework.network.graph:GraphBuilder",
+    "Instruction": "tilework.isa.instruction:Instruction",
+    "Layer": "tilework.isa.program:Layer",
+    "OPCODES": "tilework.isa.table:OPCODES",
+    "Port": "tilework.isa.program:Port",
+    "Program": "tilework.isa.program:Program",
     "compile": "tilework.executable:compile_network",
     "count": "tilework.cost.count:count",
+    "events": "tilework.simulator.timeline:events",
+    "execute": "tilework.network.execute:execute",
+    "find_races": "tilework.simulator.hazards:find_races",
+    "find_weights": "tilework.executable:find_weights",
+    "gantt": "tilework.simulator.timeline:gantt",
     "load": "tilework.frontend.resolve:resolve",
     "load_executable": "tilework.executable:load_executable",
+    "load_machine": "tilework.machine.load:load_machine",
+    "parse_graph": "tilework.network.graph_text:parse_graph",
+    "parse_program": "tilework.isa.assembly:parse_program",
+    "print_program": "tilework.isa.assembly:print_program",
+    "random_inputs": "tilework.executable:random_inputs",
+    "read_digits": "tilework.frontend.images:digits",
     "simulate": "tilework.simulator.cycle:simulate",
+    "table": "tilework.commands.text:columns",
 }
 
-__all__ = ["Graph", "__version__", "compile", "count", "load", "load_executable", "simulate"]
+__all__ = [
+    "OPCODES",
+    "Executable",
+    "Graph",
+    "GraphBuilder",
+    "Instruction",
+    "Layer",
+    "Port",
+    "Program",
+    "__version__",
+    "compile",
+    "count",
+    "events",
+    "execute",
+    "find_races",
+    "find_weights",
+    "gantt",
+    "load",
+    "load_executable",
+    "load_machine",
+    "parse_graph",
+    "parse_program",
+    "print_program",
+    "random_inputs",
+    "read_digits",
+    "simulate",
+    "table",
+]
 
 
 def __getattr__(name: str) -> object:

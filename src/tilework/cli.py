@@ -14,6 +14,7 @@ from tilework import __version__
 from tilework.errors import TileworkError
 
 USERS_MISTAKE, OUR_FAULT, INTERRUPTED = 2, 1, 130
+PACKAGES = {"numpy": "run", "msgspec": "run", "PIL": "run"}  # optional package: the extra that brings it
 
 COMMANDS: dict[str, tuple[str, str]] = {  # name: where it is, what it does
     "count": ("tilework.commands.count:count", "Parameters, neurons, operations and bytes, a line per layer."),
@@ -21,6 +22,8 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: where it is, what it does
     "run": ("tilework.commands.run:run", "Values and exact cycles on the simulated processor."),
     "simulate": ("tilework.commands.simulate:simulate", "The exact time of an executable or of assembly text."),
     "networks": ("tilework.commands.networks:networks", "The networks known by name."),
+    "machines": ("tilework.commands.machines:machines", "The processors known by name."),
+    "exercise": ("tilework.commands.exercise:exercise", "The exercise book: the list, or an answer, computed now."),
 }
 
 
@@ -56,6 +59,10 @@ class Commands(click.Group):
             _report(_usage(error), USERS_MISTAKE)
         except TileworkError as error:
             _report(str(error), USERS_MISTAKE)
+        except ModuleNotFoundError as error:
+            _report(_missing(error), USERS_MISTAKE if error.name in PACKAGES else OUR_FAULT)
+        except OSError as error:
+            _report(f"{error.filename or 'a file'} must be readable and writable: {error.strerror}", USERS_MISTAKE)
         except click.Abort:
             _report("interrupted", INTERRUPTED)
         except Exception as error:
@@ -67,6 +74,12 @@ class Commands(click.Group):
                 OUR_FAULT,
             )
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _missing(error: ModuleNotFoundError) -> str:
+    extra = PACKAGES.get(error.name or "")
+    hint = f"pip install 'tilework[{extra}]'" if extra else "this is a fault of Tilework, please report it"
+    return f"this command needs the package {error.name}: {hint}"
 
 
 def _usage(error: click.ClickException) -> str:

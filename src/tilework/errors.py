@@ -39,3 +39,7 @@ class SimulationError(TileworkError):
 
 class MissingPackageError(TileworkError):
     """An optional package that this command needs; says what to install."""
+
+
+class ExerciseError(TileworkError):
+    """An exercise that does not exist or lacks one of its parts."""

@@ -104,7 +104,8 @@ class Estimator:
         unit = self.machine.matrix
         steps = self._groups(columns, unit.neurons) * self._groups(summed, unit.synapses) * rows
         calls = prod(self.counts.values(), start=1)
-        return self.one * (steps + calls * unit.pipeline_cycles)
+        cycles: Numbers = self.one * (steps + calls * unit.pipeline_cycles)
+        return cycles
 
     def _groups(self, loops: list[str], width: int) -> Any:
         """The sum over all tiles of ceil(iterations of `loops` / width)."""

@@ -25,10 +25,12 @@ def fuse(graph: Graph) -> tuple[Group, ...]:
     """The groups of a graph, in an order in which they can run."""
     statements, tensors = _statements(graph)
     reads = Counter(a.tensor for s in statements for a in s.nest.reads) + Counter(graph.outputs)
+    writes = Counter(s.nest.output.tensor for s in statements)
+    passing = {name for name, times in writes.items() if times == reads[name] == 1}
     groups: list[Group] = []
     made_by: dict[str, int] = {}
     for statement in statements:
-        place = _joins(statement, groups, made_by, reads)
+        place = _joins(statement, groups, made_by, passing)
         if place is None:
             place = len(groups)
             groups.append(_start(statement, tensors))
@@ -57,14 +59,18 @@ def _statements(graph: Graph) -> tuple[list[_Statement], dict[str, Tensor]]:
 
 
 def _must_exist(graph: Graph) -> set[str]:
-    """Aliases that must be made as tensors: outputs, and those that not only contractions read along whole loops."""
+    """Aliases that must be made as tensors: outputs, and those that not only contractions read along whole loops.
+
+    A contraction absorbs one alias: two would have to be split alike.
+    """
     aliases = {n.name for n in graph.nodes if graph.expansion(n).is_alias}
     wanted = aliases & set(graph.outputs)
     for node in graph.nodes:
-        for name in aliases & set(node.inputs):
-            nests = graph.nests(node)
-            reads = [(n, a) for n in nests for a in n.reads if a.tensor == name]
-            if graph.expansion(node).is_alias or not all(_splits(n, a, graph.tensors[name]) for n, a in reads):
+        read = aliases & set(node.inputs)
+        for name in read:
+            reads = [(n, a) for n in graph.nests(node) for a in n.reads if a.tensor == name]
+            absorbed = reads and len(read) == 1 and all(_splits(n, a, graph.tensors[name]) for n, a in reads)
+            if not absorbed:
                 wanted.add(name)
     return wanted
 
@@ -143,18 +149,20 @@ def _start(statement: _Statement, tensors: dict[str, Tensor]) -> Group:
     )
 
 
-def _joins(statement: _Statement, groups: list[Group], made_by: dict[str, int], reads: Counter[str]) -> int | None:
-    """The group that a nest may join: the last that makes an operand of it, where nobody else reads that operand."""
+def _joins(statement: _Statement, groups: list[Group], made_by: dict[str, int], passing: set[str]) -> int | None:
+    """The group that a nest may join: the last that makes an operand of it.
+
+    The operand must be `passing`: made by that group alone and read by this nest alone.
+    """
     nest = statement.nest
     makers = [(made_by[a.tensor], a) for a in nest.reads if a.tensor in made_by]
     if not makers:
         return None
     place, access = max(makers, key=lambda maker: maker[0])
     group = groups[place]
-    fits = _is_pointwise(nest, access) or _is_window(nest, access, group)
-    if group.output.tensor != access.tensor or reads[access.tensor] != 1 or not fits:
+    if group.output.tensor != access.tensor or access.tensor not in passing:
         return None
-    return place
+    return place if _is_pointwise(nest, access) or _is_window(nest, access, group) else None
 
 
 def _is_pointwise(nest: Nest, access: Access) -> bool:

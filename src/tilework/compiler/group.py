@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from tilework.network.graph import Tensor
+from tilework.network.extent import outputs_inside
+from tilework.network.graph import DTYPE_BYTES, Tensor
 from tilework.network.nest import CONTRACTION, Access, Nest
 
 
@@ -56,9 +57,16 @@ class Group:
 
     @cached_property
     def compulsory_bytes(self) -> int:
-        """Every tensor that comes from DRAM once, and the output once."""
-        names = {a.tensor for _, a in self.external_reads} | {self.output.tensor}
-        return sum(self.tensors[name].size_bytes for name in names)
+        """What the group touches of each tensor in DRAM once (of the accesses to one tensor, the largest)."""
+        touched: dict[str, int] = {}
+        for access in (self.output, *(a for _, a in self.external_reads)):
+            touched[access.tensor] = max(touched.get(access.tensor, 0), self._elements(access))
+        return sum(count * DTYPE_BYTES[self.tensors[name].dtype] for name, count in touched.items())
+
+    def _elements(self, access: Access) -> int:
+        """The number of elements inside its tensor that an access names."""
+        nest = Nest(restrict(self.loops, access.loops()), access, "+=", access)
+        return outputs_inside(nest, {access.tensor: self.tensors[access.tensor].shape})
 
     def __str__(self) -> str:
         return f"group {self.name} ({self.operation})\n" + "".join(f"  {nest}\n" for nest in self.nests)

@@ -14,6 +14,7 @@ from tilework.compiler.body import Scratch, Source, steps
 from tilework.compiler.buffers import contraction_operands, unit_of
 from tilework.compiler.group import Group
 from tilework.compiler.layout import Frame, Place, Run, dense_axes, merge
+from tilework.compiler.memory import axis_strides
 from tilework.compiler.tile import Tiling
 from tilework.errors import CompileError
 from tilework.isa.instruction import MAX_RANK, MAX_TOKENS, Descriptor, Immediate, Instruction, Operand
@@ -201,6 +202,8 @@ class _Lowering:
         self.fill(frame, place, clip)
         whole = frame.sizes(frame.current(place))
         sizes_in = tuple(extent - low - high for extent, (low, high) in zip(whole, clip, strict=True))
+        if 0 in sizes_in:
+            return
         axes = dense_axes(frame, sizes_in)
         offset = frame.offset([low for low, _ in clip])
         source = frame.dram(place, self.plain[access.tensor], clip, ())
@@ -212,8 +215,8 @@ class _Lowering:
         box = [(0, extent) for extent in whole]
         for axis, (low, high) in enumerate(clip):
             for start, stop in ((0, low), (whole[axis] - high, whole[axis])):
-                if start < stop:
-                    part = [*box[:axis], (start, stop), *box[axis + 1 :]]
+                part = [*box[:axis], (start, stop), *box[axis + 1 :]]
+                if all(a < b for a, b in part):
                     axes = dense_axes(frame, tuple(b - a for a, b in part))
                     target = frame.operand(place, (), frame.offset([a for a, _ in part]))
                     pad = Immediate(frame.buffer.access.pad or 0.0)
@@ -221,10 +224,12 @@ class _Lowering:
             box[axis] = (low, whole[axis] - high)
 
     def store(self, frame: Frame, place: Place) -> None:
-        clip = tuple((0, 0) for _ in frame.buffer.access.index)
-        target = frame.dram(place, self.plain[frame.buffer.access.tensor], clip, ())
-        axes = dense_axes(frame, frame.sizes(frame.current(place)))
-        loops = [(extent, dram, chip) for extent, chip, dram in axes]
+        """What the tile's loops have made; the box around it may have gaps, which belong to other tiles."""
+        access, sizes, chip = frame.buffer.access, frame.current(place), frame.strides(place)
+        strides = axis_strides(self.group.tensors[access.tensor].shape)
+        dram = {n: c * stride for axis, stride in zip(access.index, strides, strict=True) for n, c in axis.terms}
+        loops = sorted(((sizes[n], dram[n], chip[n]) for n in dram), key=lambda loop: -loop[1])
+        target = frame.dram(place, self.plain[access.tensor], tuple((0, 0) for _ in access.index), ())
         self.emit("store", list(loops), [target, frame.operand(place, ())], False)
 
     def nest(self, number: int, place: Place) -> None:

@@ -76,6 +76,7 @@ def compile_graph(graph: Graph, weights: Weights, machine: Machine, progress: Pr
         inputs=tuple(_port(simple.graph, dram, t.name) for t in simple.graph.inputs),
         outputs=tuple(_port(simple.graph, dram, name) for name in graph.outputs),
         layers=layers,
+        host_operations=_reorders(simple.graph),
         weight_bytes=dram.weight_bytes,
         dram_bytes=dram.total_bytes,
         facts={"network_sha256": sha256(str(graph).encode()).hexdigest(), "weights": weights.origin},
@@ -125,9 +126,29 @@ def _lower_all(
         first = len(code)
         packed = {index: address for (owner, index), address in dram.packed.items() if owner == place}
         code += lower(group, tiling, dram.plain, packed)
-        name = "+".join(group.nodes)
+        name = _layer_name(groups, place)
         layers.append(Layer(name, group.operation, first, len(code), group.macs, group.compulsory_bytes))
     return (*code, Instruction("end")), tuple(layers)
+
+
+def _layer_name(groups: tuple[Group, ...], place: int) -> str:
+    """The group's nodes; where a node alone makes several groups, also which of them this is."""
+    nodes = groups[place].nodes
+    same = [other for other, group in enumerate(groups) if group.nodes == nodes]
+    return "+".join(nodes) + (f" {same.index(place) + 1}/{len(same)}" if len(same) > 1 else "")
+
+
+def _reorders(graph: Graph) -> tuple[str, ...]:
+    """What the host does before and after the program: bring inputs and outputs into their order in DRAM."""
+    names = [t.name for t in graph.inputs] + list(graph.outputs)
+    moved = []
+    for name in names:
+        shape = graph.tensors[name].shape
+        order = axis_order(len(shape))
+        kept = [axis for axis in order if shape[axis] > 1]
+        if kept != sorted(kept):
+            moved.append(f"reorder {name} to channels last")
+    return tuple(moved)
 
 
 def _port(graph: Graph, dram: DramMap, name: str) -> Port:

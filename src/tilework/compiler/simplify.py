@@ -72,17 +72,20 @@ def fold_batch_norm(state: Simplified) -> Simplified:
 
 def _fold(state: Simplified, norm: Node, inner: Node) -> Simplified:
     graph, old = state.graph, state.weights
-    weight, bias = f"{inner.inputs[1]}:folded", f"{inner.name}.bias:folded"
+    weight, bias = f"{inner.name}.weight:folded", f"{inner.name}.bias:folded"
     epsilon = dict(norm.attributes).get("epsilon", 1e-5)
     _, gamma, beta, mean, variance = norm.inputs
 
+    @np.errstate(all="ignore")
     def scale() -> Array:
         return np.asarray(old[gamma] / np.sqrt(old[variance] + np.float32(epsilon)))
 
+    @np.errstate(all="ignore")
     def folded_weight() -> Array:
         values = old[inner.inputs[1]]
         return np.asarray(values * scale().reshape(-1, *[1] * (values.ndim - 1)))
 
+    @np.errstate(all="ignore")
     def folded_bias() -> Array:
         before = old[inner.inputs[2]] if len(inner.inputs) > 2 else np.float32(0)
         return np.asarray((before - old[mean]) * scale() + old[beta])

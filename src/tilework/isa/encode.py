@@ -78,7 +78,9 @@ def decode(code: bytes, descriptors: bytes) -> tuple[Instruction, ...]:
     """
     for name, data, size in (("code", code, WORD_BYTES), ("descriptors", descriptors, DESCRIPTOR_BYTES)):
         if len(data) % size:
-            raise ProgramError(f"the {name} must be whole records of {size} bytes, not {len(data)} bytes; compile again")
+            raise ProgramError(
+                f"the {name} must be records of {size} bytes, not {len(data)} bytes in all; compile again"
+            )
     if len(descriptors) // DESCRIPTOR_BYTES > len(code) // WORD_BYTES:
         raise ProgramError("the descriptors must be no more than the instructions, but are; compile the program again")
     with _no_collection():

@@ -27,7 +27,7 @@ _ADVICE = {
     "count": "write it as in: {0} 14",
     "token": "write it as in: {0} load 3",
     "fill": "write it as in: {0} <32> nram 0x0 {{4}} = #0",
-    "contract": "write it as in: {0} <8, 16, 32> nram 0x0 {{64, 4, 0}} += nram 0x800 {{128, 0, 4}} * wram 0x0 {{0, 128, 4}}",
+    "contract": "write it as in: {0} <8, 16> nram 0x0 {{4, 0}} += nram 0x20 {{64, 4}} * wram 0x0 {{0, 4}}",
     "reduce": "write it as in: {0} <8, 16> nram 0x0 {{4, 0}} = nram 0x80 {{64, 4}}",
     "load": "write it as in: {0} <8, 16> nram 0x0 {{64, 4}} = dram 0x100+512*i0 {{64, 4}}",
     "store": "write it as in: {0} <8, 16> dram 0x100+512*i0 {{64, 4}} = nram 0x0 {{64, 4}}",
@@ -37,7 +37,7 @@ _ADVICE = {
 
 
 class LineParser:
-    """Reads one line; every error is an AssemblyError: the line's number, what must stand where, what does, an example."""
+    """Reads one line; every error is an AssemblyError: the line's number, what must stand where, what does, advice."""
 
     def __init__(self, line: str, number: int) -> None:
         self._line = number
@@ -64,7 +64,11 @@ class LineParser:
         if opcode.form == "count":
             return Instruction(opcode.mnemonic, count=self._number("a count"))
         if opcode.form == "token":
-            return Instruction(opcode.mnemonic, unit=self._word(f"a queue, one of {', '.join(QUEUES)}", QUEUES), token=self._number("a token"))
+            return Instruction(
+                opcode.mnemonic,
+                unit=self._word(f"a queue, one of {', '.join(QUEUES)}", QUEUES),
+                token=self._number("a token"),
+            )
         if not opcode.has_descriptor:
             return Instruction(opcode.mnemonic)
         extents = self._list("<", ">", "an extent", signed=False)
@@ -98,9 +102,8 @@ class LineParser:
         else:
             phase, steps, wrap = 0, self._steps({}), 0
             if self._peek() == ("word", "mod"):
-                raise AssemblyError(
-                    f"line {self._line}: 'mod' must follow an offset in brackets, not a step; write base+(step*i0) mod wrap"
-                )
+                advice = "write base+(step*i0) mod wrap"
+                raise AssemblyError(f"line {self._line}: 'mod' must follow an offset in brackets, not a step; {advice}")
         return Operand(memory, base, self._list("{", "}", "a stride"), steps, phase, wrap)
 
     def _offset(self) -> tuple[int, tuple[int, ...]]:

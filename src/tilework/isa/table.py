@@ -46,11 +46,20 @@ _ROWS = (
     Opcode("loop", 0x01, "control", "count", "run what follows, up to its endloop, `count` times", "1"),
     Opcode("endloop", 0x02, "control", "none", "next iteration of the innermost loop, or leave it", "0"),
     Opcode("sync", 0x03, "control", "none", "issue nothing more before every queue has drained", "1"),
-    Opcode("wait", 0x08, "any", "token", "the unit's queue stops until the token is above 0, then 1 is taken from it", "0"),
+    Opcode(
+        "wait", 0x08, "any", "token", "the unit's queue stops until the token is above 0, then 1 is taken from it", "0"
+    ),
     Opcode("post", 0x09, "any", "token", "when the unit's queue gets here, add 1 to the token", "0"),
     Opcode("load", 0x10, "load", "move", "d[j] = a[j]; a in DRAM, d on chip", "latency + ceil(bytes / width)"),
     Opcode("store", 0x11, "store", "move", "d[j] = a[j]; a on chip, d in DRAM", "latency + ceil(bytes / width)"),
-    Opcode("fill", 0x12, "load", "fill", "d[j] = constant; d on chip; does not use the DRAM channel", "ceil(bytes / fill width)"),
+    Opcode(
+        "fill",
+        0x12,
+        "load",
+        "fill",
+        "d[j] = constant; d on chip; does not use the DRAM channel",
+        "ceil(bytes / fill width)",
+    ),
     Opcode(
         "contract",
         0x20,

@@ -173,7 +173,7 @@ def _places(opcode: Opcode, descriptor: Descriptor) -> Problem:
         return None
     wanted = allowed_places(opcode)
     if len(where) != len(wanted):
-        return f"must have {len(wanted) - 1} sources, not {len(where) - 1}; correct them"
+        return f"must have {len(wanted) - 1} source{'s' * (len(wanted) > 2)}, not {len(where) - 1}; correct them"
     names = ("destination", "first source", "second source")
     name, place, allowed = next(row for row in zip(names, where, wanted, strict=False) if row[1] not in row[2])
     return f"must have as its {name} {' or '.join(map(_place, allowed))}, not {_place(place)}; change it"

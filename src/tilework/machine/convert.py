@@ -143,7 +143,7 @@ def _wrong_container(path: str, what: str, data: Mapping[str, Any]) -> str:
         value = value[step]
     wanted = _WRONG.match(what)
     if wanted is not None and wanted[1] == "array":
-        return f"{path} must be a list of texts, not {shown(value)}; write [\"…\"]"
+        return f'{path} must be a list of texts, not {shown(value)}; write ["…"]'
     return f"{path or 'a machine'} must be a table of keys, not {shown(value)}; write it as [{path or 'dram'}]"
 
 

@@ -49,7 +49,7 @@ def from_toml(text: str, where: str = "machine") -> Machine:
     except RecursionError:
         raise MachineError(f"{where} must be TOML with a few flat tables, but it is nested too deeply") from None
     except ValueError as error:
-        raise MachineError(f"{where} must be valid TOML, not one that gives '{error}'; correct that line") from None
+        raise MachineError(f"{where} must be valid TOML, not with '{error}'; correct that line") from None
     return from_dict(data, where)
 
 
@@ -70,7 +70,9 @@ def _read(path: Path) -> str:
             raw = file.read(_MAX_FILE_BYTES + 1)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise MachineError(f"{path} must be a TOML file that can be read, not one that gives '{reason}'; check the path") from None
+        raise MachineError(
+            f"{path} must be a TOML file that can be read, not one with '{reason}'; check the path"
+        ) from None
     if len(raw) > _MAX_FILE_BYTES:
         raise MachineError(f"{path} must be a machine's TOML file of at most 1 MiB, but is larger; check the path")
     try:
@@ -91,5 +93,11 @@ def _table(name: str, table: dict[str, Any]) -> list[str]:
 
 
 def _value(value: object) -> str:
+    if isinstance(value, list):
+        return "".join(("[\n", *(f"    {_value(item)},\n" for item in value), "]")) if value else "[]"
+    return _text(value) if isinstance(value, str) else str(value)
+
+
+def _text(value: str) -> str:
     # A JSON string is a TOML basic string, but for DEL, which JSON leaves as it is.
-    return json.dumps(value).replace("\x7f", "\\u007f")
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

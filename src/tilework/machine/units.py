@@ -51,9 +51,7 @@ BANDWIDTH = Quantity(
     ("TB/s", "GB/s", "MB/s", "KB/s", "B/s"),
     "1000000 TB/s",
 )
-FREQUENCY = Quantity(
-    "a frequency", "1 GHz", _decimal("TGMk", "Hz"), ("THz", "GHz", "MHz", "kHz", "Hz"), "1 THz"
-)
+FREQUENCY = Quantity("a frequency", "1 GHz", _decimal("TGMk", "Hz"), ("THz", "GHz", "MHz", "kHz", "Hz"), "1 THz")
 ENERGY = Quantity(
     "an energy", "3.7 pJ", _decimal("muµnpfa", "J"), ("J", "mJ", "uJ", "nJ", "pJ", "fJ", "aJ"), "1 J", zero=True
 )
@@ -107,7 +105,7 @@ def _scaled(kind: Quantity, text: str) -> Fraction:
 def _advice(kind: Quantity, text: object, match: re.Match[str] | None) -> str:
     if match is not None and _BITS.fullmatch(match[2]):
         return "; that counts bits, so divide by 8 and write B for bytes"
-    if match is not None and not match[2] or (isinstance(text, int | float) and not isinstance(text, bool)):
+    if (match is not None and not match[2]) or (isinstance(text, int | float) and not isinstance(text, bool)):
         return "; add the unit"
     return f"; its units are {', '.join(u for u in kind.units if u.isascii())}"
 

@@ -15,6 +15,7 @@ from tilework.network.operations import OPERATIONS, Expansion, Shape, expand
 DTYPE_BYTES: dict[str, int] = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "int32": 4}
 
 INPUT, PARAMETER, BUFFER = "input", "parameter", "buffer"
+ROLES = (INPUT, PARAMETER, BUFFER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,10 @@ class Node:
     attributes: tuple[tuple[str, Any], ...] = ()
     module: str = ""
 
+    def __post_init__(self) -> None:
+        fixed = tuple((key, tuple(value) if isinstance(value, list) else value) for key, value in self.attributes)
+        object.__setattr__(self, "attributes", fixed)
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -75,9 +80,15 @@ class Graph:
     def __post_init__(self) -> None:
         object.__setattr__(self, "tensors", {})
         for tensor in self.sources:
+            if tensor.role not in ROLES:
+                raise NetworkError(f"tensor {tensor.name} must be one of {', '.join(ROLES)}, not {tensor.role!r}")
             self._define(tensor, f"tensor {tensor.name}")
         for node in self.nodes:
             self._infer(node)
+        for node in self.nodes:
+            for tensor in self.temporaries(node):
+                if tensor.name in self.tensors:
+                    raise NetworkError(f"no tensor may be called {tensor.name}, as node {node.name} has one inside")
         if not self.outputs:
             raise NetworkError(f"network {self.name} must have at least one output")
         for name in self.outputs:

@@ -14,13 +14,14 @@ import re
 from typing import Any
 
 from tilework.errors import NetworkError
-from tilework.network.graph import BUFFER, INPUT, PARAMETER, Graph, Node, Tensor
-from tilework.network.text import print_name
+from tilework.network.graph import Graph, Node, Tensor
+from tilework.network.text import print_name, read_name
 
 _NAME = r"(?:[A-Za-z_]\w*(?:[.:]\w+)*|\"(?:[^\"\\]|\\.)*\")"
+_HEAD = re.compile(rf"(graph|output)\s+({_NAME})\Z")
 _SOURCE = re.compile(rf"(input|parameter|buffer)\s+({_NAME})\s+(\w+)\[([\d,\s]*)\]\Z")
 _NODE = re.compile(rf"({_NAME})\s*=\s*(\w+)\((.*)\)(?:\s+in\s+({_NAME}))?\Z")
-_ARGUMENT = re.compile(rf"\s*(?:(\w+)=(\[[^\]]*\]|[^,\s]+)|({_NAME}))\s*(?:,|\Z)")
+_ARGUMENT = re.compile(rf"\s*(?:(\w+)=(\[[^\]]*\]|\"(?:[^\"\\]|\\.)*\"|[^,\s]+)|({_NAME}))\s*(?:,|\Z)")
 
 
 def print_graph(graph: Graph) -> str:
@@ -44,13 +45,14 @@ def parse_graph(text: str) -> Graph:
     name, sources, nodes, outputs = "", [], [], []
     for number, raw in enumerate(text.splitlines(), 1):
         line = raw.strip()
-        word, _, rest = line.partition(" ")
         if not line or line.startswith("#"):
             continue
-        if word == "graph" and not line.startswith("graph ="):
-            name = _unquote(rest.strip())
-        elif word == "output" and not line.startswith("output ="):
-            outputs.append(_unquote(rest.strip()))
+        if match := _HEAD.match(line):
+            word, label = match.groups()
+            if word == "graph":
+                name = read_name(label)
+            else:
+                outputs.append(read_name(label))
         elif match := _SOURCE.match(line):
             sources.append(_source(match))
         elif match := _NODE.match(line):
@@ -62,14 +64,10 @@ def parse_graph(text: str) -> Graph:
     return Graph(name, tuple(sources), tuple(nodes), tuple(outputs))
 
 
-def _unquote(name: str) -> str:
-    return str(json.loads(name)) if name.startswith('"') else name
-
-
 def _source(match: re.Match[str]) -> Tensor:
     role, name, dtype, sizes = match.groups()
     shape = tuple(int(size) for size in sizes.split(",") if size.strip())
-    return Tensor(_unquote(name), shape, dtype, {"input": INPUT, "parameter": PARAMETER, "buffer": BUFFER}[role])
+    return Tensor(read_name(name), shape, dtype, role)
 
 
 def _node(match: re.Match[str], number: int) -> Node:
@@ -88,8 +86,8 @@ def _node(match: re.Match[str], number: int) -> Node:
         if key:
             attributes.append((key, _value(value, number)))
         else:
-            inputs.append(_unquote(tensor))
-    return Node(_unquote(name), operation, tuple(inputs), tuple(attributes), _unquote(module or ""))
+            inputs.append(read_name(tensor))
+    return Node(read_name(name), operation, tuple(inputs), tuple(attributes), read_name(module or ""))
 
 
 def _value(text: str, number: int) -> Any:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from math import prod
+from threading import local
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ Strides = tuple[int, ...]
 Dtypes = tuple["np.dtype[Any]", "np.dtype[Any]", "np.dtype[Any]"]
 
 GATHER_LIMIT = 1 << 18  # elements of one gathered operand: 1 MB of float32, a core's second-level cache
+SCRATCH_LIMIT = 1 << 20  # elements of an array that is kept from call to call
 FEWEST_ROWS = 256  # of a piece of a gathered operand; below it a matrix product loses more than the cache gives
 PLACES_LIMIT = 128  # a reduction over at most so many places may go place by place
 
@@ -43,14 +45,33 @@ def contract(out: Array, a: Array, b: Array, accumulate: bool) -> None:
     if plan.swapped:
         a, b = b, a
     if plan.direct and not accumulate:
-        np.matmul(plan.left.matrix(a, plan.dtype), plan.right.matrix(b, plan.dtype), out=plan.target.merge(out))
+        plan.multiply(a, b, plan.target.merge(out))
         return
     target = plan.target.select(out)
-    product = plan.multiply(a, b).reshape(target.shape)
+    product = (plan.multiply_by_place(a, b) if plan.by_place else plan.multiply(a, b)).reshape(target.shape)
     if accumulate:
         np.add(target, product, out=target, casting="unsafe")
     else:
         target[...] = product
+
+
+class _Scratch(local):
+    """Arrays kept from call to call, one per use and dtype: fresh ones cost more in page faults than in filling."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, np.dtype[Any]], Array] = {}
+
+    def array(self, use: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        size = prod(shape)
+        if size > SCRATCH_LIMIT:
+            return np.empty(shape, dtype)
+        flat = self.kept.get((use, dtype))
+        if flat is None or flat.size < size:
+            flat = self.kept[use, dtype] = np.empty(size, dtype)
+        return flat[:size].reshape(shape)
+
+
+_scratch = _Scratch()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +95,13 @@ class _Layout:
     def merge(self, array: Array) -> Array:
         return self.select(array).reshape(self.shape)
 
-    def matrix(self, array: Array, dtype: np.dtype[Any]) -> Array:
+    def matrix(self, array: Array, dtype: np.dtype[Any], use: str) -> Array:
         if not self.gathered:
             return self.merge(array)
-        stack = np.array(self.select(array), dtype, order="C").reshape(self.shape)
+        view = self.select(array)
+        gathered = _scratch.array(use, view.shape, dtype)
+        gathered[...] = view
+        stack = gathered.reshape(self.shape)
         return stack.swapaxes(-1, -2) if self.transposed else stack
 
 
@@ -100,9 +124,13 @@ class _Plan:
     axis: int
     step: int
 
-    def multiply(self, a: Array, b: Array) -> Array:
-        if not self.by_place:
-            return np.asarray(np.matmul(self.left.matrix(a, self.dtype), self.right.matrix(b, self.dtype)))
+    def multiply(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        left, right = self.left.matrix(a, self.dtype, "left"), self.right.matrix(b, self.dtype, "right")
+        if out is None:
+            out = _scratch.array("product", (*left.shape[:-1], right.shape[-1]), self.dtype)
+        return np.asarray(np.matmul(left, right, out=out))
+
+    def multiply_by_place(self, a: Array, b: Array) -> Array:
         a, b = a.transpose(self.by_place), b.transpose(self.by_place)
         places = np.ndindex(self.places)
         total = np.multiply(a[first := next(places)], b[first], dtype=self.dtype, casting="unsafe")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import prod
+from math import isnan, prod
 
 from tilework.errors import NetworkError
 from tilework.network.functions import FUNCTIONS, UPDATES
@@ -53,6 +53,10 @@ class Access:
     index: tuple[Affine, ...]
     pad: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.pad is not None and isnan(self.pad):
+            raise NetworkError(f"the pad value of an access to {self.tensor} must be a number, not nan")
+
     def loops(self) -> set[str]:
         return {name for axis in self.index for name, _ in axis.terms}
 
@@ -65,6 +69,10 @@ class Constant:
     """A number in a body."""
 
     value: float
+
+    def __post_init__(self) -> None:
+        if isnan(self.value):
+            raise NetworkError("a constant in a body must be a number, not nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +123,8 @@ def map_accesses(expression: Expression, change: Mapping[Access, Access]) -> Exp
 class Nest:
     """`for loops: output OP body`.
 
-    A loop in the output's map is parallel, the others reduce. Raises NetworkError where a loop is unknown,
-    has no iterations or stands twice, or where `=` would write one place more than once.
+    A loop in the output's map is parallel, the others reduce. Raises NetworkError where a loop is unknown, has no
+    iterations, stands twice or is no plain identifier, or where `=` has a loop that its output's index lacks.
     """
 
     loops: tuple[tuple[str, int], ...]
@@ -133,6 +141,8 @@ class Nest:
         if len(self.extents) != len(self.loops):
             raise NetworkError(f"each loop of a nest must have its own name, not {[n for n, _ in self.loops]}")
         for name, extent in self.loops:
+            if not (name.isascii() and name.isidentifier()):
+                raise NetworkError(f"a loop's name must be a plain identifier, not {name!r}")
             if extent < 1:
                 raise NetworkError(f"loop {name} must run at least once, not {extent} times")
         used = self.output.loops().union(*(a.loops() for a in self.reads))

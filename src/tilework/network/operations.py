@@ -15,6 +15,7 @@ from math import prod
 from typing import Any
 
 from tilework.errors import NetworkError
+from tilework.network.attributes import check_attributes
 from tilework.network.nest import Nest
 from tilework.network.text import parse_nest
 
@@ -84,9 +85,7 @@ def expand(name: str, shapes: tuple[Shape, ...], attributes: tuple[tuple[str, An
         raise NetworkError(f"the operation must be one of {', '.join(OPERATIONS)}, not {name!r}")
     if not known.required_inputs <= len(shapes) <= len(known.inputs):
         raise NetworkError(f"{name} takes the inputs {', '.join(known.inputs)}, not {len(shapes)} of them")
-    if unknown := dict(attributes).keys() - known.attributes.keys():
-        takes = ", ".join(known.attributes) or "none"
-        raise NetworkError(f"{name} has no attribute {min(unknown)!r}; it has {takes}")
+    check_attributes(name, known.attributes, attributes)
     return known.expand(dict(zip(known.placeholders, shapes, strict=False)), **dict(attributes))
 
 
@@ -102,12 +101,12 @@ def _rank(shapes: Shapes, name: str, rank: int, what: str) -> Shape:
 
 
 def _window(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil: bool = False) -> int:
-    _require(min(kernel, stride, dilation) >= 1 and padding >= 0, "kernel, stride and dilation must be at least 1")
-    room = size + 2 * padding - dilation * (kernel - 1) - 1
-    _require(
-        room >= 0, f"a window of {dilation * (kernel - 1) + 1} must fit into {size} + 2*{padding} padded positions"
-    )
+    _require(min(kernel, stride, dilation) >= 1, "kernel, stride and dilation must be at least 1")
+    _require(padding >= 0, f"the padding must be at least 0, not {padding}")
+    reach = dilation * (kernel - 1) + 1
+    room = size + 2 * padding - reach
     positions = (-(-room // stride) if ceil else room // stride) + 1
+    _require(positions >= 1, f"a window of {reach} must fit into {size} + 2*{padding} padded positions")
     if ceil and (positions - 1) * stride >= size + padding:
         positions -= 1
     return positions

@@ -30,6 +30,14 @@ def print_name(name: str) -> str:
     return name if _PLAIN.match(name) and name not in _RESERVED else json.dumps(name)
 
 
+def read_name(text: str) -> str:
+    """The name that `print_name` wrote so; raises NetworkError for a quoted one with a bad escape."""
+    try:
+        return str(json.loads(text)) if text.startswith('"') else text
+    except ValueError:
+        raise NetworkError(f"a quoted name must be a JSON string, not {text}") from None
+
+
 def print_nest(nest: Nest) -> str:
     """One line that `parse_nest` reads back to an equal nest."""
     loops = " ".join(f"{name}<{extent}" for name, extent in nest.loops)
@@ -128,8 +136,7 @@ class _Parser:
     def name(self) -> str:
         if self.kind != "name":
             self.fail("a name")
-        token = self.advance()
-        return json.loads(token) if token.startswith('"') else token
+        return read_name(self.advance())
 
     def size(self, name: str) -> float:
         if name not in self.sizes:
@@ -139,10 +146,9 @@ class _Parser:
     def integer(self) -> int:
         if self.kind == "number" and self.value.isdigit():
             return int(self.advance())
-        if self.kind == "name":
-            value = self.size(self.advance())
-            if isinstance(value, int):
-                return value
+        if self.kind == "name" and isinstance(value := self.size(self.value), int):
+            self.advance()
+            return value
         self.fail("an integer or a size")
 
     def access(self, tensor: str) -> Access:

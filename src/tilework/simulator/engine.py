@@ -187,7 +187,7 @@ def _deadlock(plan: Plan, now: int, place: int, queues: list[deque[int]]) -> str
     ]
     waiting.append(f"control waits at instruction {place} ({plan.names[place]})")
     names = " and ".join(waiting)
-    return f"every wait must get its post, but from cycle {now} on {names}; post the token or drop the wait"
+    return f"every wait must get its post, but from cycle {now} on {names}; post it or drop the wait"
 
 
 def _too_long(most: int) -> str:

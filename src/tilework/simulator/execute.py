@@ -54,8 +54,8 @@ def _vector(opcode: Opcode, instruction: Instruction) -> Action:
         return np.copyto
     function = ufunc(opcode)
     if FUNCTIONS[opcode.function].arity == 1:
-        return lambda destination, a: function(a, destination)
-    return lambda destination, a, b: function(a, b, destination)
+        return lambda destination, a: function(a, out=destination)
+    return lambda destination, a, b: function(a, b, out=destination)
 
 
 def _reduce(opcode: Opcode, instruction: Instruction) -> Action:

@@ -7,16 +7,20 @@ they share no byte: leave out the hazards of that memory where it matters.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from tilework.isa.instruction import Instruction
 from tilework.isa.program import Program
 from tilework.simulator.engine import Plan, execute
 from tilework.simulator.state import span
-from tilework.simulator.structure import QUEUES, analyse, descriptor_of, queue_of, walk
+from tilework.simulator.structure import QUEUES, Structure, analyse, descriptor_of, queue_of, walk
 
 MAX_EVENTS = 1_000_000
+
+# What each post not yet waited for comes after; by the token and whether the unit that waits for it posted it.
+_Posted = defaultdict[tuple[int, bool], deque[list[int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,9 @@ def find_hazards(program: Program, limit: int = MAX_EVENTS) -> list[Hazard]:
 def find_races(program: Program, limit: int = MAX_EVENTS) -> list[Hazard]:
     """As `find_hazards`, but the pairs that nothing in the program orders, however long each instruction takes.
 
-    What orders: a queue, `sync`, a full queue, and a token that one unit posts and one other waits for. An empty
-    answer proves the program right for every timing. Looks at the first `limit` instructions executed.
+    What orders: a queue, `sync`, a full queue, and a token that one unit waits for and one other posts (what the
+    waiting unit itself posts lets as many of its waits pass). An empty answer proves the program right for every
+    timing. Looks at the first `limit` instructions executed.
     """
     return _search(_ordered(program, limit), _waited_for, program.machine.control.queue_depth)
 
@@ -134,38 +139,63 @@ def _simulated(program: Program, limit: int) -> Iterator[Occurrence]:
 
 def _ordered(program: Program, limit: int) -> Iterator[Occurrence]:
     """Executions in program order with how many entries of each queue they come after (vector clocks)."""
-    instructions, structure = program.instructions, analyse(program.instructions)
-    usable = _private_tokens(instructions)
+    instructions, places = program.instructions, program.machine.control.queue_depth + 1
+    structure = analyse(instructions)
+    waiters_at = _waiters(instructions, structure)
+    issued = [0] * len(QUEUES)
     clocks = [[0] * len(QUEUES) for _ in QUEUES]
-    posted: dict[int, deque[list[int]]] = defaultdict(deque)
-    for executed, (pc, counters) in enumerate(walk(instructions, structure)):
+    posted: _Posted = defaultdict(deque)
+    for pc, counters in islice(walk(instructions, structure), limit):
         instruction, unit = instructions[pc], queue_of(instructions[pc])
-        if executed == limit:
-            return
         if instruction.mnemonic == "sync":
-            everything = list(map(max, *clocks))
-            clocks = [list(everything) for _ in QUEUES]
+            clocks = [list(issued) for _ in QUEUES]
+            posted = _left_over(posted)
         if unit < 0:
             continue
-        clock = clocks[unit]
+        # A queue that has taken this many entries since has finished the earlier ones.
+        clock = [max(done, entries - places) for done, entries in zip(clocks[unit], issued, strict=True)]
+        clock[unit] = index = issued[unit]
+        token, waiters = instruction.token, waiters_at[pc]
         if instruction.mnemonic == "post":
-            posted[instruction.token].append(list(clock))
-        elif instruction.mnemonic == "wait" and instruction.token in usable and posted[instruction.token]:
-            clocks[unit] = clock = list(map(max, clock, posted[instruction.token].popleft()))
+            posted[token, waiters.get(token) == unit].append(clock)
+        elif instruction.mnemonic == "wait" and token in waiters:
+            gets = posted[token, True] or posted[token, False]
+            clock = list(map(max, clock, gets.popleft())) if gets else clock
         elif instruction.descriptor is not None:
             touches = _touches(instruction, counters)
-            yield Occurrence(pc, instruction.mnemonic, unit, clock[unit], touches, after=tuple(clock))
-            clock[unit] += 1
+            yield Occurrence(pc, instruction.mnemonic, unit, index, touches, after=tuple(clock))
+        clocks[unit] = clock
+        issued[unit] += 1
 
 
-def _private_tokens(instructions: Iterable[Instruction]) -> set[int]:
-    """The tokens that one unit posts and one waits for: their n-th wait always gets the n-th post."""
-    users: dict[tuple[str, int], set[str]] = defaultdict(set)
-    for instruction in instructions:
+def _left_over(posted: _Posted) -> _Posted:
+    """After a `sync`, the posts that are left let as many waits pass, but tell them nothing new."""
+    left: _Posted = defaultdict(deque)
+    for (token, _), posts in posted.items():
+        left[token, True].extend(posts)
+    return left
+
+
+def _waiters(instructions: Sequence[Instruction], structure: Structure) -> list[dict[int, int]]:
+    """For each instruction, the tokens between the `sync`s around it whose posts pair with their waits in order.
+
+    These are the tokens for which one unit waits, which is given, and that at most one other unit posts.
+    """
+    parts: list[list[Instruction]] = [[]]
+    for instruction, counts in zip(instructions, structure.counts, strict=True):
+        parts[-1].append(instruction)
+        if instruction.mnemonic == "sync" and not counts:
+            parts.append([])
+    return [waiters for part in parts for waiters in [_paired(part)] * len(part)]
+
+
+def _paired(part: Sequence[Instruction]) -> dict[int, int]:
+    units: dict[tuple[str, int], set[int]] = defaultdict(set)
+    for instruction in part:
         if instruction.mnemonic in ("wait", "post"):
-            users[instruction.mnemonic, instruction.token].add(instruction.unit)
-    tokens = {token for _, token in users}
-    return {token for token in tokens if all(len(users[word, token]) == 1 for word in ("wait", "post"))}
+            units[instruction.mnemonic, instruction.token].add(queue_of(instruction))
+    waits = [(token, users) for (word, token), users in units.items() if word == "wait" and len(users) == 1]
+    return {token: min(users) for token, users in waits if len(units.get(("post", token), users) - users) <= 1}
 
 
 def _touches(instruction: Instruction, counters: tuple[int, ...]) -> tuple[Touch, ...]:

@@ -1,0 +1,132 @@
+"""`tilework exercise`, and how the files of the exercise book are found and loaded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+import click
+
+from tilework.commands.options import json_option, print_json
+from tilework.commands.progress import working
+from tilework.errors import ExerciseError
+
+PACKAGE = Path(__file__).resolve().parents[1]
+PLACES = (PACKAGE / "_exercises", PACKAGE.parents[1] / "exercises")  # in a wheel, in the repository
+FILE_NAME = re.compile(r"ex(\d+)_(\d+)\.py")
+PARTS = ("TITLE", "QUESTION", "NOTICE", "answer", "text")
+WIDTH = 100
+
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise: texts in paragraphs, `answer` computes the data, `text` shows data to people."""
+
+    number: str
+    title: str
+    question: str
+    notice: str
+    answer: Callable[[], Answer]
+    text: Callable[[Answer], str]
+
+
+def exercise_files() -> dict[str, Path]:
+    """The exercises' files by number, in the order of the book; raises ExerciseError where none are installed."""
+    found = {tuple(map(int, match.groups())): path for path, match in _matches()}
+    if not found:
+        raise ExerciseError(
+            "the exercises must lie in the package or in its repository, not be left out; install again"
+        )
+    return {f"{chapter}.{number}": path for (chapter, number), path in sorted(found.items())}
+
+
+def _matches() -> Iterator[tuple[Path, re.Match[str]]]:
+    folder = next((place for place in PLACES if place.is_dir()), None)
+    for path in folder.glob("ch*/ex*.py") if folder else ():
+        if match := FILE_NAME.fullmatch(path.name):
+            yield path, match
+
+
+def load_exercise(number: str) -> Exercise:
+    """The exercise of that number; raises ExerciseError if there is none, or if it lacks a part."""
+    files = exercise_files()
+    if number not in files:
+        raise ExerciseError(
+            f"the exercise must be one of {', '.join(files)}, not {number!r}; `tilework exercise` lists their titles"
+        )
+    module = _module(number, files[number])
+    if missing := [part for part in PARTS if not hasattr(module, part)]:
+        raise ExerciseError(f"exercise {number} must define {', '.join(PARTS)}, and lacks {', '.join(missing)}")
+    texts = (module.TITLE, _paragraphs(module.QUESTION), _paragraphs(module.NOTICE))
+    return Exercise(number, *texts, module.answer, module.text)
+
+
+def _module(number: str, path: Path) -> Any:
+    spec = spec_from_file_location(f"tilework_exercise_{number.replace('.', '_')}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _paragraphs(text: str) -> str:
+    """One line per paragraph, empty lines between them."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
+
+
+@click.command()
+@click.argument("number", required=False, metavar="[NUMBER]")
+@json_option
+def exercise(number: str | None, as_json: bool) -> None:
+    """The exercise book: the list, or the answer to exercise NUMBER, computed now.
+
+    \b
+    Examples:
+      tilework exercise
+      tilework exercise 3.1
+      tilework exercise 3.1 --json
+    """
+    if number is None:
+        _list(as_json)
+        return
+    found = load_exercise(number)
+    with working(f"exercise {number}"):
+        answer = found.answer()
+        shown = "" if as_json else found.text(answer)
+    if as_json:
+        texts = {"title": found.title, "question": found.question, "notice": found.notice}
+        print_json({"number": number, **texts, "answer": answer})
+    else:
+        click.echo(_page(found, shown))
+
+
+def _list(as_json: bool) -> None:
+    entries = [load_exercise(number) for number in exercise_files()]
+    if as_json:
+        print_json({"exercises": [{"number": entry.number, "title": entry.title} for entry in entries]})
+        return
+    width = max(len(entry.number) for entry in entries)
+    for entry in entries:
+        click.echo(f"{entry.number:>{width}}  {entry.title}")
+
+
+def _page(found: Exercise, answer: str) -> str:
+    heading = f"{found.number}  {found.title}"
+    parts = (heading, "=" * len(heading), _filled(found.question), _section("Answer"), answer)
+    return "\n\n".join(("\n".join(parts[:2]), *parts[2:], _section("What to notice"), _filled(found.notice)))
+
+
+def _section(name: str) -> str:
+    return f"{name}\n{'-' * len(name)}"
+
+
+def _filled(text: str) -> str:
+    return "\n\n".join(fill(paragraph, WIDTH, break_on_hyphens=False) for paragraph in text.split("\n\n"))

@@ -1,0 +1,161 @@
+"""What a program's file says about the program in JSON, beside its instructions and weights."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import msgspec
+
+from tilework import __version__
+from tilework.errors import ProgramError
+from tilework.isa.instruction import Instruction
+from tilework.isa.program import FORMAT_VERSION, Layer, Port, Program
+from tilework.isa.validate import ELEMENT_BYTES
+from tilework.machine.convert import from_dict, to_dict
+from tilework.machine.units import shown
+
+FORMAT = "tilework-program"
+
+
+class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A member of the file: its length in bytes and its SHA-256 in hexadecimal."""
+
+    length: int
+    sha256: str
+
+
+class Members(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=lambda name: f"{name}.bin"):
+    code: Member
+    descriptors: Member
+    weights: Member
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The JSON document. `compiler` is Tilework's version that wrote the file; the rest is as in Program."""
+
+    format: str
+    version: int
+    compiler: str
+    name: str
+    machine: dict[str, Any]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    layers: tuple[Layer, ...]
+    host_operations: tuple[str, ...]
+    weight_bytes: int
+    dram_bytes: int
+    facts: dict[str, Any]
+    members: Members
+
+
+def write_manifest(program: Program, members: Members) -> bytes:
+    """The JSON text of a program's manifest. Raises ProgramError if `facts` or names are nothing that JSON can hold."""
+    manifest = _manifest(program, members)
+    try:
+        raw = msgspec.json.encode(manifest)
+        same = msgspec.json.decode(raw, type=Manifest) == manifest
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        raise ProgramError(f"a program must hold plain JSON values, not one with '{error}'; change it") from None
+    if not same:
+        raise ProgramError(
+            "a program's facts must be texts, numbers, lists and dictionaries that JSON gives back as they were, "
+            f"not {shown(program.facts)}; change them"
+        )
+    return msgspec.json.format(raw, indent=1)
+
+
+def _manifest(program: Program, members: Members) -> Manifest:
+    return Manifest(
+        FORMAT,
+        FORMAT_VERSION,
+        __version__,
+        program.name,
+        to_dict(program.machine),
+        program.inputs,
+        program.outputs,
+        program.layers,
+        program.host_operations,
+        program.weight_bytes,
+        program.dram_bytes,
+        program.facts,
+        members,
+    )
+
+
+def read_manifest(raw: bytes) -> Manifest:
+    """The manifest of this JSON text; raises ProgramError that begins with what must hold."""
+    head = _decode(raw, dict[str, Any])
+    if head.get("format") != FORMAT:
+        raise ProgramError(f"its format must be '{FORMAT}', not {shown(head.get('format'))}; compile again")
+    version = head.get("version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ProgramError(f"its version must be a number of 1 or more, not {shown(version)}; compile again")
+    if version > FORMAT_VERSION:
+        raise ProgramError(
+            f"its version must be at most {FORMAT_VERSION}, not {version}; update Tilework, or compile with this one"
+        )
+    manifest: Manifest = _decode(raw, Manifest)
+    return manifest
+
+
+def _decode(raw: bytes, wanted: Any) -> Any:
+    try:
+        return msgspec.json.decode(raw, type=wanted)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise ProgramError(
+            f"its manifest must be one that Tilework writes, not with '{error}'; compile again"
+        ) from None
+
+
+def read_program(manifest: Manifest, instructions: tuple[Instruction, ...]) -> Program:
+    """The program without its weights. Raises MachineError or ProgramError if its parts contradict each other."""
+    program = Program(
+        name=manifest.name,
+        machine=from_dict(manifest.machine, "its machine"),
+        instructions=instructions,
+        inputs=manifest.inputs,
+        outputs=manifest.outputs,
+        layers=manifest.layers,
+        host_operations=manifest.host_operations,
+        weight_bytes=manifest.weight_bytes,
+        dram_bytes=manifest.dram_bytes,
+        facts=manifest.facts,
+    )
+    check_program(program)
+    return program
+
+
+def check_program(program: Program) -> None:
+    """Raise ProgramError unless sizes, ports and layers fit each other and the machine (not the instructions)."""
+    capacity = program.machine.dram.capacity_bytes
+    if not 0 <= program.weight_bytes <= program.dram_bytes <= capacity:
+        raise ProgramError(
+            f"its sizes must be 0 <= weight_bytes <= dram_bytes <= {capacity}, the machine's DRAM, "
+            f"not {program.weight_bytes} and {program.dram_bytes}; compile for another machine"
+        )
+    for kind, ports, first in (("input", program.inputs, program.weight_bytes), ("output", program.outputs, 0)):
+        if len({port.name for port in ports}) < len(ports):
+            raise ProgramError(f"its {kind}s must have different names, not {[p.name for p in ports]}; rename them")
+        for port in ports:
+            _check_port(kind, port, first, program.dram_bytes)
+    for layer in program.layers:
+        if not 0 <= layer.first <= layer.last <= len(program.instructions):
+            raise ProgramError(
+                f"its layer {shown(layer.name)} must lie in the {len(program.instructions)} instructions, "
+                f"not in [{layer.first}, {layer.last}); compile again"
+            )
+
+
+def _check_port(kind: str, port: Port, first: int, last: int) -> None:
+    who = f"its {kind} {shown(port.name)}"
+    if sorted(port.order) != list(range(len(port.shape))) or min(port.shape, default=1) < 1:
+        raise ProgramError(
+            f"{who} must have sizes of 1 or more and an order of its axes, not {port.shape}, {port.order}; correct it"
+        )
+    size = ELEMENT_BYTES * prod(port.shape)
+    if port.address % ELEMENT_BYTES or not first <= port.address <= last - size:
+        raise ProgramError(
+            f"{who} must lie at a multiple of 4 in bytes {first} to {last} of DRAM, "
+            f"not {size} bytes at {port.address}; move it"
+        )

@@ -1,0 +1,270 @@
+"""Random networks and machines for the compiler's tests, and what they all do with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tilework.compiler.pipeline import Compilation, compile_graph
+from tilework.errors import CompileError, NetworkError
+from tilework.frontend.weight_files import seeded
+from tilework.machine.machine import Control, Dram, Machine, MatrixUnit, Scratchpad, VectorUnit
+from tilework.network.graph import Graph, GraphBuilder
+from tilework.network.operations import OPERATIONS, Shape, expand
+
+Array = npt.NDArray[Any]
+
+MACHINE = Machine(
+    name="tiny",
+    description="small enough for everything to be tiled",
+    sources=(),
+    clock_hz=1e9,
+    dram=Dram(capacity_bytes=1 << 24, bandwidth_bytes_per_second=16e9, latency_cycles=3, energy_per_byte_joules=1.0),
+    nram=Scratchpad(capacity_bytes=4096, energy_per_byte_joules=1.0),
+    wram=Scratchpad(capacity_bytes=4096, energy_per_byte_joules=1.0),
+    matrix=MatrixUnit("inner-product", neurons=4, synapses=4, pipeline_cycles=2, energy_per_mac_joules=1.0),
+    vector=VectorUnit(lanes=8, pipeline_cycles=3, energy_per_operation_joules=1.0, cycles={"exp": 4, "pow": 8}),
+    control=Control(queue_depth=4),
+)
+
+
+class Choose(Protocol):
+    """A source of choices: Hypothesis, or Python's `random` for long runs by hand."""
+
+    def integer(self, low: int, high: int) -> int: ...
+
+
+def one_of(choose: Choose, options: Sequence[Any]) -> Any:
+    return options[choose.integer(0, len(options) - 1)]
+
+
+def resized(machine: Machine, nram: int, wram: int) -> Machine:
+    return replace(
+        machine, nram=replace(machine.nram, capacity_bytes=nram), wram=replace(machine.wram, capacity_bytes=wram)
+    )
+
+
+def random_machine(choose: Choose) -> Machine:
+    dram = replace(
+        MACHINE.dram,
+        bandwidth_bytes_per_second=one_of(choose, (1e9, 3e9, 16e9, 7e10)),
+        latency_cycles=one_of(choose, (0, 1, 7, 30)),
+    )
+    matrix = replace(
+        MACHINE.matrix,
+        neurons=choose.integer(1, 16),
+        synapses=choose.integer(1, 16),
+        pipeline_cycles=choose.integer(0, 8),
+    )
+    vector = replace(MACHINE.vector, lanes=choose.integer(1, 16), pipeline_cycles=choose.integer(0, 8))
+    control = Control(queue_depth=one_of(choose, (1, 2, 3, 4, 8, 16)))
+    machine = replace(MACHINE, dram=dram, matrix=matrix, vector=vector, control=control)
+    return resized(machine, 4 * choose.integer(16, 2048), 4 * choose.integer(4, 2048))
+
+
+class Drawing:
+    """A network in the making: `values` are its tensors that are no weights, with their shapes."""
+
+    def __init__(self, choose: Choose) -> None:
+        self.choose, self.builder = choose, GraphBuilder("drawn")
+        self.shapes: dict[str, Shape] = {}
+        self.values: list[str] = []
+
+    def integer(self, low: int, high: int) -> int:
+        return self.choose.integer(low, high)
+
+    def often(self) -> bool:
+        return self.integer(0, 3) > 0
+
+    def input(self) -> None:
+        name = f"x{len(self.values)}"
+        rank = one_of(self.choose, (4, 4, 4, 4, 2, 2, 1, 3, 5, 6, 8))
+        most = 9 if rank <= 4 else 3
+        shape = tuple(self.integer(1, 3) if axis == 0 else self.integer(1, most) for axis in range(rank))
+        self.shapes[name] = shape
+        self.values.append(self.builder.input(name, shape))
+
+    def weight(self, shape: Shape, kind: str = "w") -> str:
+        """A weight of this shape: mostly a new one, now and then one that is there already."""
+        same = [n for n, s in self.shapes.items() if s == shape and n.startswith(kind)]
+        if same and not self.often():
+            return str(one_of(self.choose, same))
+        name = f"{kind}{len(self.shapes)}"
+        self.shapes[name] = shape
+        return self.builder.weight(name, shape)
+
+    def node(self, operation: str, *inputs: str, **attributes: Any) -> None:
+        """Append a node, unless its shapes don't fit or its value would be large."""
+        shapes = tuple(self.shapes[name] for name in inputs)
+        try:
+            shape = expand(operation, shapes, tuple(sorted(attributes.items()))).shape
+        except NetworkError:
+            return
+        if np.prod(shape) <= 4096:
+            name = f"{operation}{len(self.shapes)}"
+            self.shapes[name] = shape
+            self.values.append(self.builder.node(name, operation, *inputs, **attributes))
+
+    def step(self) -> None:
+        source = self.values[-1] if self.often() else str(one_of(self.choose, self.values))
+        rank = len(self.shapes[source])
+        names = [n for n, ranks in STEPS.items() if rank in ranks]
+        getattr(self, one_of(self.choose, names))(source)
+
+    def pair(self, low: int, high: int) -> tuple[int, int]:
+        return self.integer(low, high), self.integer(low, high)
+
+    def conv2d(self, source: str) -> None:
+        channels = self.shapes[source][1]
+        groups = one_of(self.choose, [g for g in range(1, channels + 1) if channels % g == 0])
+        filters = groups * self.integer(1, 6)
+        kernel, padding = self.pair(1, 4), self.pair(0, 4)
+        inputs = [source, self.weight((filters, channels // groups, *kernel))]
+        if self.often():
+            inputs.append(self.weight((filters,)))
+        stride, dilation = self.pair(1, 3), self.pair(1, 2)
+        self.node("conv2d", *inputs, groups=groups, stride=stride, padding=padding, dilation=dilation)
+
+    def linear(self, source: str) -> None:
+        features = self.shapes[source][1]
+        same = [n for n in self.values if self.shapes[n][1:] == (features,) and n != source]
+        other = same and not self.often()
+        weight = str(one_of(self.choose, same)) if other else self.weight((self.integer(1, 20), features))
+        inputs = [source, weight]
+        if self.often():
+            inputs.append(self.weight((self.shapes[inputs[1]][0],)))
+        self.node("linear", *inputs)
+
+    def flat_weight(self, source: str) -> None:
+        """A linear layer whose weight is the weight of a convolution, flattened."""
+        _, *features = self.shapes[source]
+        self.node("flatten", self.weight((self.integer(1, 4), *features)))
+        weight = self.values.pop()
+        self.node("flatten", source)
+        self.node("linear", self.values[-1], weight)
+
+    def max_pool2d(self, source: str) -> None:
+        kernel = self.pair(1, 3)
+        same = self.often()
+        self.node(
+            "max_pool2d",
+            source,
+            kernel=kernel,
+            stride=kernel if same else self.pair(1, 3),
+            padding=(0, 0) if same else self.pair(0, 1),
+            dilation=(1, 1) if same else self.pair(1, 2),
+            ceil=not self.often(),
+        )
+
+    def avg_pool2d(self, source: str) -> None:
+        kernel = self.pair(1, 3)
+        same = self.often()
+        stride = kernel if same else self.pair(1, 3)
+        self.node("avg_pool2d", source, kernel=kernel, stride=stride, padding=(0, 0) if same else self.pair(0, 1))
+
+    def adaptive_avg_pool2d(self, source: str) -> None:
+        self.node("adaptive_avg_pool2d", source, output=self.pair(1, 3))
+
+    def relu(self, source: str) -> None:
+        self.node("relu", source)
+
+    def dropout(self, source: str) -> None:
+        self.node("dropout", source)
+
+    def flatten(self, source: str) -> None:
+        self.node("flatten", source, start=1 if self.often() else self.integer(0, 3))
+
+    def softmax(self, source: str) -> None:
+        self.node("softmax", source)
+
+    def local_response_norm(self, source: str) -> None:
+        self.node("local_response_norm", source, size=self.integer(1, 6), alpha=0.5, beta=0.75, k=2.0)
+
+    def batch_norm(self, source: str) -> None:
+        channels = self.shapes[source][1:2]
+        self.node("batch_norm", source, *(self.weight(channels, kind) for kind in ("w", "w", "w", "variance")))
+
+    def add(self, source: str) -> None:
+        same = [name for name in self.values if self.shapes[name] == self.shapes[source]]
+        self.node("add", source, one_of(self.choose, same))
+
+    def graph(self) -> Graph:
+        outputs = [self.values[-1]]
+        outputs += [name for name in self.values[:-1] if self.integer(0, 7) == 0]
+        return self.builder.graph(*outputs)
+
+
+ANY = tuple(range(1, 9))
+STEPS: Mapping[str, Sequence[int]] = {
+    "conv2d": (4,),
+    "linear": (2,),
+    "flat_weight": ANY[2:],
+    "max_pool2d": (4,),
+    "avg_pool2d": (4,),
+    "adaptive_avg_pool2d": (4,),
+    "relu": ANY,
+    "dropout": ANY,
+    "flatten": ANY,
+    "softmax": (2,),
+    "local_response_norm": (4,),
+    "batch_norm": ANY[1:],
+    "add": ANY,
+}
+assert {*OPERATIONS} <= STEPS.keys(), "every operation is to be drawn"
+
+
+def random_graph(choose: Choose) -> Graph:
+    drawing = Drawing(choose)
+    for _ in range(choose.integer(1, 2)):
+        drawing.input()
+    for _ in range(choose.integer(1, 7)):
+        drawing.step()
+    return drawing.graph()
+
+
+def compile_grown(graph: Graph, machine: Machine) -> Compilation:
+    """Compile, with twice the scratchpads as long as they are too small."""
+    while True:
+        try:
+            return compile_graph(graph, seeded(graph, 3), machine)
+        except CompileError as error:
+            if "for its smallest tile" not in str(error):
+                raise
+        machine = resized(machine, 2 * machine.nram.capacity_bytes, 2 * machine.wram.capacity_bytes)
+
+
+def random_inputs(graph: Graph) -> dict[str, Array]:
+    generator = np.random.default_rng(5)
+    return {t.name: generator.standard_normal(t.shape, dtype=np.float32) for t in graph.inputs}
+
+
+class FromHypothesis:
+    def __init__(self, data: Any) -> None:
+        from hypothesis import strategies
+
+        self.data, self.strategies = data, strategies
+
+    def integer(self, low: int, high: int) -> int:
+        return int(self.data.draw(self.strategies.integers(low, high)))
+
+
+@pytest.fixture(scope="session")
+def draw() -> Callable[[Any], Compilation]:
+    """A random network compiled for a random machine, from Hypothesis's data."""
+
+    def drawn(data: Any) -> tuple[Graph, Compilation]:
+        choose = FromHypothesis(data)
+        graph = random_graph(choose)
+        return graph, compile_grown(graph, random_machine(choose))
+
+    return drawn
+
+
+@pytest.fixture(scope="session")
+def machine() -> Machine:
+    return MACHINE

@@ -1,0 +1,85 @@
+"""`tilework exercise` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tilework import cli
+from tilework.commands import exercise
+from tilework.commands.exercise import load_exercise
+from tilework.errors import ExerciseError
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.cli, ["exercise", *arguments])
+
+
+def test_the_list() -> None:
+    result = run()
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("1.10  The whole system")
+    assert " 2.2  Trainable parameters of a multilayer perceptron 33-512-10" in lines
+
+
+def test_the_list_as_json() -> None:
+    exercises = json.loads(run("--json").stdout)["exercises"]
+    assert {"number": "2.2", "title": "Trainable parameters of a multilayer perceptron 33-512-10"} in exercises
+    assert [entry["number"] for entry in exercises] == list(exercise.exercise_files())
+
+
+def test_one_answer() -> None:
+    result = run("2.2")
+    assert (result.exit_code, result.stderr) == (0, "")
+    title, rule, *_ = result.stdout.splitlines()
+    assert title == "2.2  Trainable parameters of a multilayer perceptron 33-512-10"
+    assert rule == "=" * len(title)
+    places = [
+        result.stdout.index(part) for part in ("How many", "\nAnswer\n", "22,538", "\nWhat to notice\n", "biases are")
+    ]
+    assert places == sorted(places)
+
+
+def test_one_answer_as_json() -> None:
+    document = json.loads(run("2.2", "--json").stdout)
+    assert list(document) == ["number", "title", "question", "notice", "answer"]
+    assert document["number"] == "2.2"
+    assert document["answer"]["parameters"] == 22_538
+    assert "\n" not in document["question"]
+    assert len(document["notice"].split("\n\n")) == 3
+
+
+@pytest.mark.parametrize("number", ["9.9", "3", "3.01", "", "../ch02/ex2_2"])
+def test_an_unknown_number_names_the_known_ones(number: str) -> None:
+    result = run(number)
+    assert (result.exit_code, result.stdout) == (2, "")
+    known = ", ".join(exercise.exercise_files())
+    assert result.stderr == (
+        f"tilework: the exercise must be one of {known}, not {number!r}; `tilework exercise` lists their titles\n"
+    )
+
+
+def test_a_file_that_lacks_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chapter = tmp_path / "ch03"
+    chapter.mkdir()
+    (chapter / "ex3_7.py").write_text('TITLE = "t"\n\n\ndef answer():\n    return {}\n', "utf-8")
+    (chapter / "expert.py").write_text("raise SystemExit\n", "utf-8")
+    monkeypatch.setattr(exercise, "PLACES", (tmp_path / "nowhere", tmp_path))
+    with pytest.raises(ExerciseError) as raised:
+        load_exercise("3.7")
+    assert str(raised.value) == (
+        "exercise 3.7 must define TITLE, QUESTION, NOTICE, answer, text, and lacks QUESTION, NOTICE, text"
+    )
+
+
+def test_no_exercises_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exercise, "PLACES", (tmp_path,))
+    result = run()
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        "tilework: the exercises must lie in the package or in its repository, not be left out; install again\n"
+    )

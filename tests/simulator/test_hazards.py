@@ -1,0 +1,156 @@
+"""Conflicts out of order are found when a token is missing, and none when all are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from tilework.isa.program import Program
+from tilework.machine.machine import Machine
+from tilework.simulator.hazards import find_hazards, find_races
+
+Build = Callable[..., Program]
+
+PIPELINE = """
+    post vector 1
+    post vector 1
+    post store 3
+    loop 9
+      wait load 1
+      load <16> nram 0x0+(64*i0) mod 128 {4} = dram 0x0+64*i0 {4}
+      post load 0
+      wait vector 0
+      wait vector 3
+      vexp <16> nram 0x80 {4} = nram 0x0+(64*i0) mod 128 {4}
+      post vector 1
+      post vector 2
+      wait store 2
+      store <16> dram 0x400+64*i0 {4} = nram 0x80 {4}
+      post store 3
+    endloop
+    end"""
+
+
+def without(token: int) -> str:
+    return "\n".join(line for line in PIPELINE.splitlines() if not line.endswith(f" {token}") or "loop" in line)
+
+
+def test_a_pipeline_with_all_its_tokens_has_none(program: Build, toy: Machine) -> None:
+    for latency in (0, 1, 10, 100):
+        machine = replace(toy, dram=replace(toy.dram, latency_cycles=latency))
+        assert find_hazards(program(PIPELINE, machine=machine)) == []
+    assert find_races(program(PIPELINE)) == []
+
+
+@pytest.mark.parametrize(("token", "pair"), [(0, ("load", "vexp")), (2, ("vexp", "store")), (3, ("store", "vexp"))])
+def test_a_token_that_is_missing_is_found(program: Build, token: int, pair: tuple[str, str]) -> None:
+    built = program(without(token))
+    hazards = find_hazards(built)
+    assert pair in {(h.first.mnemonic, h.second.mnemonic) for h in hazards}
+    races = {(h.first.pc, h.second.pc, h.memory) for h in find_races(built)}
+    assert {(h.first.pc, h.second.pc, h.memory) for h in hazards} <= races
+
+
+def test_a_race_is_found_where_this_machine_happens_to_be_in_order(program: Build, toy: Machine) -> None:
+    # without token 1 a load may overwrite what the vector unit still reads, if loads are quick and queues deep
+    slow = replace(toy, control=replace(toy.control, queue_depth=16), dram=replace(toy.dram, latency_cycles=100))
+    quick = replace(slow, dram=replace(toy.dram, latency_cycles=0))
+    built = program(without(1), machine=slow)
+    assert find_hazards(built) == []
+    assert [str(hazard) for hazard in find_races(built)] == [
+        "instruction 6 (vexp in vector) must end before instruction 2 (load in load) begins, "
+        "for they share bytes 0 to 64 of NRAM; order them with a token"
+    ]
+    assert find_hazards(replace(built, machine=quick)) != []
+    # queues of four places hold the load up: five entries of the vector queue follow before it is issued
+    assert find_races(replace(built, machine=toy)) == []
+
+
+def test_an_order_turned_round_is_found_though_nothing_overlaps(program: Build) -> None:
+    # the load waits behind another one until 15, the vmax has read the tile by then: 3-8
+    text = """
+        load <16> nram 0x100 {4} = dram 0x0 {4}
+        load <16> nram 0x0 {4} = dram 0x0 {4}
+        vmax <16> nram 0x40 {4} = nram 0x0 {4}, #0
+        end"""
+    assert [str(hazard) for hazard in find_hazards(program(text))] == [
+        "instruction 1 (load in load, cycles 15 to 29) must end before instruction 2 (vmax in vector, cycles 3 to 8) "
+        "begins, for they share bytes 0 to 64 of NRAM; order them with a token"
+    ]
+
+
+def test_reading_the_same_bytes_is_no_conflict(program: Build) -> None:
+    text = """
+        store <16> dram 0x0 {4} = nram 0x0 {4}
+        vmax <16> nram 0x40 {4} = nram 0x0 {4}, #0
+        end"""
+    assert find_hazards(program(text)) == find_races(program(text)) == []
+
+
+def test_a_store_and_a_load_conflict_in_dram(program: Build) -> None:
+    text = """
+        store <16> dram 0x0 {4} = nram 0x0 {4}
+        load <16> nram 0x40 {4} = dram 0x3c {4}
+        end"""
+    (hazard,) = find_hazards(program(text))
+    assert (hazard.memory, hazard.low, hazard.high) == ("dram", 60, 64)
+    assert find_races(program(text.replace("load", "sync\nload"))) == []
+
+
+def test_a_full_queue_orders_too(program: Build, toy: Machine) -> None:
+    # with one place, the second fill is issued only when the first, which the store reads, is at work; the load's
+    # queue can't take the third before the first has ended
+    text = """
+        fill <16> nram 0x0 {4} = #0
+        fill <16> nram 0x40 {4} = #0
+        fill <16> nram 0x80 {4} = #0
+        store <16> dram 0x0 {4} = nram 0x0 {4}
+        end"""
+    shallow = replace(toy, control=replace(toy.control, queue_depth=1))
+    assert find_races(program(text, machine=shallow)) == []
+    assert len(find_races(program(text))) == 1
+
+
+def test_a_token_that_two_other_units_post_orders_nothing(program: Build) -> None:
+    text = """
+        fill <16> nram 0x0 {4} = #0
+        post load 0
+        post matrix 0
+        wait store 0
+        store <16> dram 0x0 {4} = nram 0x0 {4}
+        wait store 0
+        end"""
+    assert [hazard.memory for hazard in find_races(program(text))] == ["nram"]
+    assert find_races(program(text.replace("post matrix 0", "post load 0"))) == []
+
+
+def test_what_the_waiting_unit_posts_lets_as_many_waits_pass(program: Build) -> None:
+    text = """
+        post store 0
+        fill <16> nram 0x0 {4} = #0
+        post load 0
+        wait store 0
+        wait store 0
+        store <16> dram 0x0 {4} = nram 0x0 {4}
+        end"""
+    assert find_races(program(text)) == []
+    assert len(find_races(program(text.replace("wait store 0\n", "", 1)))) == 1
+
+
+def test_a_token_may_have_other_users_after_a_sync(program: Build) -> None:
+    text = """
+        fill <16> nram 0x0 {4} = #0
+        post load 0
+        wait vector 0
+        vmax <16> nram 0x0 {4} = nram 0x0 {4}, #0
+        sync
+        vmax <16> nram 0x0 {4} = nram 0x0 {4}, #0
+        post vector 0
+        wait store 0
+        store <16> dram 0x0 {4} = nram 0x0 {4}
+        end"""
+    assert find_races(program(text)) == []
+    # a post that is left over lets the wait after the sync pass too early
+    assert len(find_races(program(text.replace("sync", "post load 0\nsync")))) == 1
