@@ -57,12 +57,13 @@ def regenerate(text: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    stale = [(path, new) for path in sorted(DOCS.glob("*.md")) if (new := regenerate(old := path.read_text())) != old]
+    pages = {path: path.read_text("utf-8") for path in sorted(DOCS.glob("*.md"))}
+    stale = [(path, new) for path, old in pages.items() if (new := regenerate(old)) != old]
     for path, new in stale:
         if "--check" in arguments:
             print(f"{path.name} is out of date; run python scripts/make_docs.py", file=sys.stderr)
         else:
-            path.write_text(new)
+            path.write_text(new, "utf-8")
     return int(bool(stale) and "--check" in arguments)
 
 

@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "tilework"
 
 LEVELS = (  # a folder may import those of the levels before its own, and itself
-    {"errors", "files"},
+    {"errors"},
+    {"files"},
     {"network", "machine"},
     {"isa"},
     {"frontend", "cost", "compiler", "simulator", "train"},

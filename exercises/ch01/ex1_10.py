@@ -25,8 +25,8 @@ Fusion saves traffic, not arithmetic: bias, ReLU and pooling work on a tile whil
 
 There are two gains, and they should not be mixed up. Parallel arithmetic (256 multipliers, 64 vector lanes)
 brings most of the distance to a unit that does one operation per cycle. Overlap, loading the next tile while
-this one is computed, brings the rest: the serial program has the same instructions and gives the same
-outputs.
+this one is computed, brings the rest. The serial program has the same loads, computations and stores, each
+followed by `sync` in place of tokens, and gives the same outputs.
 
 All of this network can run on the accelerator, so the host only reads the picture and picks the most probable
 digit. Compression is not among the optimisations so far: weights stay float32.

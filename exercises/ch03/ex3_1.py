@@ -29,7 +29,7 @@ Where ResNet152's stride sits (v1: first 1 x 1, v1.5: 3 x 3) changes its neurons
 NETWORKS = {"alexnet": None, "vgg19": None, "resnet152": 2, "resnet152_v1": 1}  # the depth of the printed table
 SHOWN = ("alexnet", "vgg19", "resnet152")
 PUBLISHED = (  # what, what some answers in circulation say, where ours is found, what went wrong
-    ("AlexNet, parameters of the last layer", 4_087_000, ("alexnet", "fc8"), "4096 x 1000 + 1000, miscalculated"),
+    ("AlexNet, parameters of the last layer", 4_087_000, ("alexnet", "fc8"), "4096 x 1000 + 1000 added up wrongly"),
     ("AlexNet, parameters", 60_955_224, ("alexnet", "parameters"), "the same slip of 10,000 in the sum"),
     ("VGG19, parameters", 138_357_104, ("vgg19", "parameters"), "close to VGG16's 138,357,544"),
     ("VGG19, neurons", 64_614_528, ("vgg19", "neurons"), "even all outputs of all layers are 31,311,312"),
@@ -72,7 +72,7 @@ def text(answer: dict[str, Any]) -> str:
     keys = ("parameters", "trainable_parameters", "neurons", "neurons_with_input")
     totals = [(name, *(f"{network[key]:,}" for key in keys)) for name, network in answer["networks"].items()]
     wrong = [
-        (row["quantity"], f"{row['published']:,}", f"{row['computed']:,}", row["cause"]) for row in answer["published"]
+        (row["quantity"], row["cause"], f"{row['published']:,}", f"{row['computed']:,}") for row in answer["published"]
     ]
     counts = {name: tw.count(tw.load(name)).grouped("layer", NETWORKS[name]) for name in SHOWN}
     return "\n\n".join(
@@ -81,6 +81,6 @@ def text(answer: dict[str, Any]) -> str:
             "ResNet152 is shown by block; `tilework count resnet152` prints all of its layers.",
             tw.table(("network", "parameters", "trainable", "neurons", "neurons with input"), totals),
             "Figures in circulation that are wrong:",
-            tw.table(("quantity", "published", "computed", "cause"), wrong),
+            tw.table(("quantity", "cause", "published", "computed"), wrong, left=2),
         )
     )

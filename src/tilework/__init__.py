@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from tilework.frontend.images import digits as read_digits
     from tilework.frontend.resolve import resolve as load
     from tilework.isa.assembly import parse_program as parse_program
-    from tilework.isa.assembly import print_program as print_program
     from tilework.isa.instruction import Instruction as Instruction
     from tilework.isa.program import Layer as Layer
     from tilework.isa.program import Port as Port
@@ -54,7 +53,6 @@ _EXPORTS = {  # name: where it is
     "load_machine": "tilework.machine.load:load_machine",
     "parse_graph": "tilework.network.graph_text:parse_graph",
     "parse_program": "tilework.isa.assembly:parse_program",
-    "print_program": "tilework.isa.assembly:print_program",
     "random_inputs": "tilework.executable:random_inputs",
     "read_digits": "tilework.frontend.images:digits",
     "simulate": "tilework.simulator.cycle:simulate",
@@ -83,7 +81,6 @@ __all__ = [
     "load_machine",
     "parse_graph",
     "parse_program",
-    "print_program",
     "random_inputs",
     "read_digits",
     "simulate",

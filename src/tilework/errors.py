@@ -37,6 +37,10 @@ class SimulationError(TileworkError):
     """A program that does something the processor forbids while it runs."""
 
 
+class OutputError(TileworkError):
+    """A file that cannot be written."""
+
+
 class MissingPackageError(TileworkError):
     """An optional package that this command needs; says what to install."""
 

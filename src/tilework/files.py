@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
+from typing import BinaryIO
+
+from tilework.errors import OutputError
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Write text under a temporary name beside the target, then rename."""
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+@contextmanager
+def replacing(path: str | Path) -> Iterator[BinaryIO]:
+    """A new file beside `path` that takes its name at the end, and is removed if that is never reached.
+
+    Raises OutputError where the path cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{token_hex(4)}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(target)
+        with temporary.open("xb") as file:
+            yield file
+        os.replace(temporary, path)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise OutputError(f"{path} must be a path that can be written, not one with '{reason}'; change it") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -92,8 +92,9 @@ def test_array_input(tmp_path: Path) -> None:
     values = np.random.default_rng(1).random((1, 1, 28, 28), dtype=np.float32)
     np.save(tmp_path / "x.npy", values)
     np.savez(tmp_path / "x.npz", image=values)
-    assert document("lenet5", "--input", tmp_path / "x.npy")["outputs"] == (
-        document("lenet5", "--input", tmp_path / "x.npz")["outputs"]
+    assert (
+        document("lenet5", "--input", tmp_path / "x.npy")["outputs"]
+        == (document("lenet5", "--input", tmp_path / "x.npz")["outputs"])
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 from typing import Any
 
 import pytest
@@ -127,6 +128,8 @@ def test_the_wrong_figures_are_wrong_by_what_is_said(answer_to: Callable[[str], 
     assert alexnet["computed"] == alexnet["published"] + 10_000
     assert vgg["computed"] - vgg["published"] > 5_000_000
     assert neurons["published"] > 4 * neurons["computed"]
+    shapes = [layer["output_shape"] for layer in answer_to("3.1")["networks"]["vgg19"]["layers"]]
+    assert f"{sum(map(prod, shapes)):,}" in neurons["cause"]
 
 
 @pytest.mark.parametrize("name", ["alexnet", "vgg19", "resnet152"])

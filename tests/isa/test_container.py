@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tilework.errors import ProgramError
+from tilework.errors import OutputError, ProgramError
 from tilework.isa import container
 from tilework.isa.container import MEMBERS, load_program, save
 from tilework.isa.instruction import Instruction
@@ -41,7 +41,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def error_of(action: Callable[[], object]) -> str:
-    with pytest.raises(ProgramError) as caught:
+    with pytest.raises((ProgramError, OutputError)) as caught:
         action()
     return str(caught.value)
 

@@ -93,6 +93,13 @@ def test_contractions(program: Build) -> None:
     np.testing.assert_allclose(apply(program, twice, shape=(3, 3)), 2 * (X @ Y.T), rtol=1e-5, atol=1e-6)
 
 
+def test_sources_are_read_before_the_destination_is_written(program: Build) -> None:
+    line = "vcopy <11> nram 0x64 {4} = nram 0x60 {4}\nvadd <11> nram 0x60 {4} = nram 0x60 {4}, nram 0x64 {4}"
+    given = apply(program, f"vcopy <12> nram 0x60 {{4}} = nram 0x0 {{4}}\n{line}").reshape(-1)
+    shifted = np.concatenate([X.reshape(-1)[:1], X.reshape(-1)[:-1]])
+    np.testing.assert_array_equal(given, [*(shifted[:-1] + shifted[1:]), shifted[-1]])
+
+
 def test_a_negative_stride_and_a_transposing_load(program: Build) -> None:
     text = """
         load <4, 3> nram 0x0 {12, 4} = dram 0x0 {4, 16}

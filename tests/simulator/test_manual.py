@@ -43,6 +43,19 @@ def test_the_tables_are_those_of_the_code(make_docs: ModuleType) -> None:
     assert make_docs.regenerate(stale) == MANUAL
 
 
+def test_make_docs_tells_a_stale_file_and_writes_it_anew(
+    make_docs: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "processor.md"
+    page.write_text(MANUAL.replace("natural logarithm", "logarithm"), encoding="utf-8")
+    monkeypatch.setattr(make_docs, "DOCS", tmp_path)
+    assert make_docs.main(["--check"]) == 1
+    assert capsys.readouterr().err == "processor.md is out of date; run python scripts/make_docs.py\n"
+    assert make_docs.main([]) == 0
+    assert page.read_text(encoding="utf-8") == MANUAL
+    assert make_docs.main(["--check"]) == 0
+
+
 @pytest.mark.parametrize(("text", "cycles"), SINGLE)
 def test_a_single_instruction_takes_what_the_manual_says(text: str, cycles: str, toy: Machine) -> None:
     assert timing(parse_instruction(text), toy).cycles == int(cycles)

@@ -10,22 +10,26 @@ UNITS = ("load", "store", "matrix", "vector", "channel")
 
 def totals(cost: Result, compulsory_bytes: int, inferences: int = 1) -> str:
     """A few lines: time beside its bound, units, traffic beside its bound, energy by part."""
-    bound = f"{cost.cycles / max(1.0, cost.bound_cycles):.3f} of the bound {cost.bound_cycles:,.0f} cycles"
     several = "" if inferences == 1 else f" each; {inferences} inferences {quantity(inferences * cost.seconds, 's')}"
     units = " · ".join(f"{unit} {percent(cost.units[unit])}" for unit in UNITS)
     parts = " · ".join(f"{part} {quantity(joules, 'J')}" for part, joules in cost.energy.items())
-    moved = f"{cost.dram_bytes / max(1, compulsory_bytes):.3f} of the compulsory {compulsory_bytes:,}"
-    rows = (
+    rows = [
         ("cycles", f"{cost.cycles:,} = {quantity(cost.seconds, 's')}{several}"),
-        ("achieved / bound", bound),
         ("MACs", f"{cost.macs:,}, {percent(cost.utilisation)} of the matrix unit's peak"),
         ("busy", units),
-        ("DRAM bytes", f"{cost.dram_bytes:,}, {moved}"),
+        ("DRAM bytes", f"{cost.dram_bytes:,}{_share(cost.dram_bytes, compulsory_bytes)}"),
         ("energy", f"{quantity(cost.energy_joules, 'J')} ({parts})"),
         ("instructions", f"{cost.instructions:,} executed"),
-    )
+    ]
+    if cost.bound_cycles:
+        ratio = f"{cost.cycles / cost.bound_cycles:.3f}, the bound is {cost.bound_cycles:,.0f} cycles"
+        rows.insert(1, ("achieved / bound", ratio))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def _share(moved: int, compulsory: int) -> str:
+    return f", {moved / compulsory:.3f} of the compulsory {compulsory:,}" if compulsory else ""
 
 
 def layers(cost: Result) -> str:

@@ -9,7 +9,7 @@ import click
 from tilework.commands.costs import layers, totals
 from tilework.commands.options import json_option, print_json
 from tilework.errors import ProgramError
-from tilework.files import write_text
+from tilework.files import replacing
 from tilework.isa.assembly import parse_program
 from tilework.isa.container import load_program
 from tilework.isa.program import Program
@@ -37,7 +37,8 @@ def simulate(file: str, machine: str | None, trace: str | None, timeline: bool, 
     program = _program(file, machine)
     cost = simulate_program(program)
     if trace:
-        write_text(trace, chrome_trace(events(program)))
+        with replacing(trace) as target:
+            target.write(chrome_trace(events(program), program.machine.clock_hz).encode())
     if as_json:
         print_json(cost.to_dict())
         return

@@ -6,6 +6,7 @@ draining the pipeline once.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -14,13 +15,24 @@ import numpy as np
 import numpy.typing as npt
 
 from tilework.compiler.body import functions
-from tilework.compiler.buffers import ELEMENT_BYTES, Buffer, Plan, contraction_operands
+from tilework.compiler.buffers import ELEMENT_BYTES, Buffer, Plan, contraction_operands, unit_of
 from tilework.compiler.group import Group
 from tilework.machine.machine import Machine
 from tilework.network.nest import CONTRACTION, Nest
 
 Numbers = npt.NDArray[np.float64]
 Sizes = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Moves:
+    """Cycles of the load unit, the store unit and the DRAM channel, and those of the first loads and last stores."""
+
+    load: Numbers
+    store: Numbers
+    channel: Numbers
+    first: Numbers
+    last: Numbers
 
 
 class Estimator:
@@ -60,19 +72,19 @@ class Estimator:
             return prod((ranges[loop] for loop in buffer.access.loops()), start=1)
         return prod(1 + sum(abs(c) * (ranges[n] - 1) for n, c in axis.terms) for axis in buffer.access.index)
 
-    def traffic(self, index: int, level: int) -> Numbers:
-        """Bytes that a buffer moves to or from DRAM in all."""
-        key = ("traffic", index, level)
+    def traffic(self, index: int, level: int, padding: bool = False) -> Numbers:
+        """Bytes that a buffer moves to or from DRAM in all, or fills its tiles with if `padding` counts too."""
+        key = ("filled" if padding else "moved", index, level)
         if key not in self._cache:
             buffer = self.plan.buffers[index]
             loops = buffer.access.loops()
             outside = self.order[:level]
             repeats = prod((self.counts[loop] for loop in outside if loop not in loops), start=1)
-            self._cache[key] = ELEMENT_BYTES * self.one * repeats * self._moved(buffer, set(outside))
+            self._cache[key] = ELEMENT_BYTES * self.one * repeats * self._moved(buffer, set(outside), padding)
         return self._cache[key]
 
-    def _moved(self, buffer: Buffer, outside: set[str]) -> Any:
-        """Elements of all the different tiles together, halos counted in each, what lies in the padding not."""
+    def _moved(self, buffer: Buffer, outside: set[str], padding: bool) -> Any:
+        """Elements of all the different tiles together, halos counted in each."""
         if buffer.packed:
             return prod(self.group.extents[loop] for loop in buffer.access.loops())
         shape = self.group.tensors[buffer.access.tensor].shape
@@ -85,7 +97,7 @@ class Estimator:
                 missing = self.counts[name] if name in outside else 1
                 covered = covered + abs(c) * (self.group.extents[name] - missing) * share
             low, high = axis.bounds(self.group.extents)
-            total = total * (covered - max(0, -low) - max(0, high - size + 1))
+            total = total * (covered if padding else covered - max(0, -low) - max(0, high - size + 1))
         return total
 
     @cached_property
@@ -122,43 +134,120 @@ class Estimator:
     def vector(self) -> Numbers:
         """Cycles of all vector instructions."""
         total = 0 * self.one
-        for nest in self.group.nests:
+        for place, nest in enumerate(self.group.nests):
             if nest.kind != CONTRACTION:
-                total = total + self._vector_nest(nest)
+                total = total + self._vector_nest(place, nest)
         return total
 
-    def _vector_nest(self, nest: Nest) -> Any:
+    def _vector_nest(self, place: int, nest: Nest) -> Any:
         calls = prod((self.counts[n] for n in self.order if n in nest.extents), start=1)
         calls = np.maximum(calls, self.tiles)
-        unit = self.machine.vector
-        cycles = sum(unit.cycles.get(f, 1) for f in functions(nest))
-        return nest.iterations / unit.lanes * cycles + calls * len(functions(nest)) * (
-            unit.pipeline_cycles + cycles / 2
-        )
+        total, unit = 0 * self.one, self.machine.vector
+        for number, function in enumerate(names := functions(nest)):
+            over_box = nest.update != "=" and number < len(names) - 1
+            scratch = self.plan.scratch.get(place, 0)
+            work = self.box(scratch, self.parallel) / ELEMENT_BYTES * self.tiles if over_box else nest.iterations
+            cycles = unit.cycles.get(function, 1)
+            total = total + work / unit.lanes * cycles + calls * (unit.pipeline_cycles + cycles / 2)
+        return total
 
     @cached_property
-    def instructions(self) -> Numbers:
-        inner = prod(self.counts.values(), start=1)
-        return 6.0 * inner + self.tiles * (4.0 + 3.0 * len(self.group.nests))
+    def inner(self) -> Numbers:
+        """How often the main nest runs on a tile."""
+        return self.visits(len(self.order))
+
+    def visits(self, level: int) -> Numbers:
+        """How often the code inside the first `level` loops runs."""
+        return self.one * prod((self.counts[loop] for loop in self.order[:level]), start=1)
+
+    @cached_property
+    def _steps(self) -> list[int]:
+        """The instructions of each nest on one tile."""
+        return [1 if nest.kind == CONTRACTION else len(functions(nest)) for nest in self.group.nests]
+
+    @cached_property
+    def _main(self) -> str:
+        return unit_of(self.group.main)
 
     def cycles(self, levels: tuple[int, ...], slots: tuple[int, ...]) -> Numbers:
         """Estimated cycles of the whole group."""
-        width = self.machine.dram_bytes_per_cycle
-        moved, exposed, first, last = 0 * self.one, 0 * self.one, 0 * self.one, 0 * self.one
-        for index, (buffer, level, slot) in enumerate(zip(self.plan.buffers, levels, slots, strict=True)):
+        moves = self._moves(levels)
+        contracts = self.group.main.kind == CONTRACTION
+        compute, runs = (self.matrix, self.inner) if contracts else (self.vector, self.tiles)
+        moved = np.maximum(moves.channel, moves.first + moves.store) - moves.last + compute / runs
+        total = np.maximum(self._stretched(compute, levels, slots, moves), moved)
+        total = np.maximum(total, self._issued(levels, slots))
+        if contracts:
+            after = self.vector / self.tiles
+            total = np.maximum(total + after, moves.first + compute / self.tiles + self.vector)
+        return total + moves.last
+
+    def _moves(self, levels: tuple[int, ...]) -> _Moves:
+        load, store, channel, first, last = (0 * self.one for _ in range(5))
+        for index, (buffer, level) in enumerate(zip(self.plan.buffers, levels, strict=True)):
             if not (buffer.loaded or buffer.stored):
                 continue
-            time = self.traffic(index, level) / width
-            moved = moved + time
-            loads = prod((self.counts[loop] for loop in self.order[:level]), start=1)
-            first = first + (time / loads if buffer.loaded else 0)
-            last = last + (time / self.tiles if buffer.stored else 0)
-            if slot == 1 and level > 0:
-                exposed = exposed + time * (1 - 1 / loads)
-        drain = self.vector / self.tiles if self.group.main.kind == CONTRACTION else 0
-        made = [s for b, s in zip(self.plan.buffers, slots, strict=True) if not b.loaded and len(b.units) > 1]
-        if min(made, default=2) == 1 and self.group.main.kind == CONTRACTION:
-            exposed = exposed + self.vector * (1 - 1 / self.tiles)
-        busiest = np.maximum(self.matrix + exposed, np.maximum(moved, self.vector + exposed * (self.matrix == 0)))
-        total: Numbers = np.maximum(busiest, self.instructions) + first + last + drain + 0.5 * self.instructions
+            time, visits = self.transfer(index, level), self.visits(level)
+            channel = channel + self.traffic(index, level) / self.machine.dram_bytes_per_cycle + 0.5 * visits
+            if buffer.loaded:
+                load, first = load + time, first + time / visits
+            else:
+                store, last = store + time, last + time / visits
+        return _Moves(load, store, channel, first, last)
+
+    def transfer(self, index: int, level: int) -> Numbers:
+        """Cycles for which a buffer's tiles keep the load or the store unit busy."""
+        fixed = self.machine.dram.latency_cycles + 0.5
+        return self.visits(level) * fixed + self.traffic(index, level, True) / self.machine.dram_bytes_per_cycle
+
+    def _issued(self, levels: tuple[int, ...], slots: tuple[int, ...]) -> Numbers:
+        """The instructions that control issues, one a cycle."""
+        total = self.inner * self._steps[0] + self.tiles * sum(self._steps[1:]) + 1
+        total = total + sum(self.visits(depth) for depth in range(len(self.order)))
+        for buffer, level, slot in zip(self.plan.buffers, levels, slots, strict=True):
+            if len(buffer.units) > 1:
+                each = 2 * len(buffer.units) + buffer.loaded + buffer.stored
+                total = total + self.visits(level) * each + 2 * slot
         return total
+
+    def _stretched(
+        self, compute: Numbers, levels: tuple[int, ...], slots: tuple[int, ...], moves: _Moves
+    ) -> Numbers:
+        """From the first loads on, the main unit's time and its waits for tiles that are loaded too late.
+
+        Level by level from the inside: what has one slot is loaded while nothing is computed, and what has two is
+        loaded while the main unit does what is `ahead`: so much of this visit as its queue holds when the next load is
+        issued, and as the stored buffer takes before it must be emptied through the same channel.
+        """
+        buffers = list(enumerate(zip(self.plan.buffers, levels, slots, strict=True)))
+        room = next(slot for _, (buffer, _, slot) in buffers if buffer.stored)
+        time, entries, deeper, ending = compute + self._held(slots, moves), self.inner * self._steps[0], 0 * self.one, 0 * self.one
+        for level in sorted(set(levels), reverse=True):
+            visits, here = self.visits(level), [0 * self.one, 0 * self.one]
+            for index, (buffer, at, slot) in buffers:
+                if at == level and len(buffer.units) > 1:
+                    entries = entries + 2 * visits * (self._main in buffer.units)
+                    here[slot - 1] = here[slot - 1] + (self.transfer(index, level) if buffer.loaded else 0)
+            ahead = np.minimum(1, np.minimum(self.machine.control.queue_depth / entries, room / self.tiles) * visits)
+            if level <= self.parallel and self._blocks:
+                ahead = 0 * self.one
+            rest = 1 - 1 / visits
+            time = np.maximum(time, here[1] * rest + (1 - ahead) * time) + here[0] * rest
+            ending = np.maximum(ending, moves.load + (compute - deeper) / visits)
+            deeper = deeper + here[0] + here[1]
+        return np.maximum(moves.first + time, ending)
+
+    def _held(self, slots: tuple[int, ...], moves: _Moves) -> Numbers:
+        """What the main unit waits for until a buffer's only slot has been worked on and stored."""
+        time = 0 * self.one
+        for buffer, slot in zip(self.plan.buffers, slots, strict=True):
+            if slot == 1 and not buffer.loaded and len(buffer.units) > 1:
+                time = time + (moves.store if buffer.stored else 0) + (self.vector if "matrix" in buffer.units else 0)
+        return time * (1 - 1 / self.tiles)
+
+    @cached_property
+    def _blocks(self) -> bool:
+        """Whether a tile's instructions for the units after the main one fill their queues, so that control stops."""
+        depth = self.machine.control.queue_depth
+        handed = sum("vector" in buffer.units and len(buffer.units) > 1 for buffer in self.plan.buffers)
+        return depth < 3 or (self._main == "matrix" and sum(self._steps[1:]) + 2 * handed > depth)

@@ -15,6 +15,9 @@ from tilework.network.graph import Graph, Node, Tensor
 from tilework.network.nest import CONTRACTION, COPY, ELEMENTWISE, REDUCTION, Access, Affine, Nest, map_accesses
 
 
+MAX_NESTS = 16  # of a group: each may bring operands, which share the scratchpad and the tokens
+
+
 @dataclass(frozen=True)
 class _Statement:
     node: Node
@@ -160,7 +163,7 @@ def _joins(statement: _Statement, groups: list[Group], made_by: dict[str, int], 
         return None
     place, access = max(makers, key=lambda maker: maker[0])
     group = groups[place]
-    if group.output.tensor != access.tensor or access.tensor not in passing:
+    if group.output.tensor != access.tensor or access.tensor not in passing or len(group.nests) == MAX_NESTS:
         return None
     return place if _is_pointwise(nest, access) or _is_window(nest, access, group) else None
 

@@ -211,13 +211,13 @@ def dense_axes(frame: Frame, sizes: tuple[int, ...]) -> list[tuple[int, int, int
     return [(sizes[axis], chip[axis], dram[axis]) for axis in axis_order(len(shape))]
 
 
-def merge(loops: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
-    """Loops as (extent, stride, stride, …), outermost first, without those that run once, and two as one where
-    every operand's outer stride continues the inner one."""
+def merge(loops: list[tuple[int, ...]], operands: int) -> list[tuple[int, ...]]:
+    """Loops as (extent, a stride per operand), outermost first, without those that run once, and two as one where
+    every operand's outer stride continues the inner one; at least one loop is left."""
     merged: list[tuple[int, ...]] = []
     for loop in (loop for loop in loops if loop[0] > 1):
         if merged and all(o == i * loop[0] for o, i in zip(merged[-1][1:], loop[1:], strict=True)):
             merged[-1] = (merged[-1][0] * loop[0], *loop[1:])
         else:
             merged.append(loop)
-    return merged or [(1, *(ELEMENT_BYTES for _ in (loops[0][1:] if loops else ())))]
+    return merged or [(1, *(ELEMENT_BYTES,) * operands)]

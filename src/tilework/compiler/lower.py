@@ -176,7 +176,7 @@ class _Lowering:
 
     def emit(self, mnemonic: str, loops: list[tuple[int, ...]], operands: list[Operand | Immediate], add: bool) -> None:
         """An instruction over merged loops; each loop gives its extent and a stride per operand."""
-        merged = merge(loops)
+        merged = merge(loops, len(operands))
         if len(merged) > MAX_RANK:
             raise CompileError(f"a tile of {self.group.name} must have at most {MAX_RANK} loops, not {len(merged)}")
         placed = [

@@ -89,6 +89,9 @@ def _check(graph: Graph) -> None:
     for tensor in graph.tensors.values():
         if tensor.dtype != "float32":
             raise CompileError(f"tensor {tensor.name} must be float32 to be compiled, not {tensor.dtype}")
+    for name in graph.outputs:
+        if graph.tensors[name].is_weight:
+            raise CompileError(f"output {name} must be an input or a node's value to be compiled, not a weight; drop it")
 
 
 def _shape_key(group: Group) -> tuple[object, ...]:

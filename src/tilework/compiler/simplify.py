@@ -30,7 +30,7 @@ class Simplified:
 def simplify(graph: Graph, weights: Weights) -> Simplified:
     """All passes in order."""
     state = Simplified(graph, weights)
-    for a_pass in (drop_dropout, fold_batch_norm, drop_unused):
+    for a_pass in (drop_unused, drop_dropout, fold_batch_norm, drop_unused):
         state = a_pass(state)
     return state
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tilework.errors import MissingPackageError, NetworkError, WeightsError
+from tilework.files import replacing
 from tilework.frontend.weight_files import seeded
 from tilework.network.graph import Graph, Node, Tensor
 from tilework.network.operations import OPERATIONS, Pair, Shape
@@ -181,19 +181,13 @@ def to_onnx(graph: Graph, weights: Values | None = None) -> onnx.ModelProto:
 def save_onnx(graph: Graph, path: str | Path, weights: Values | None = None) -> None:
     """Write `to_onnx(graph, weights)` to a file, one weight after the other, so that memory holds only one.
 
-    The file appears under its name when it is whole. Raises what `to_onnx` raises, and OSError.
+    The file appears under its name when it is whole. Raises what `to_onnx` raises, and OutputError.
     """
     values = seeded(graph) if weights is None else weights
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     model = _without_weights(graph)
-    try:
-        with open(partial, "wb") as file:
-            for piece in _wire(graph, model, values):
-                file.write(piece)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as file:
+        for piece in _wire(graph, model, values):
+            file.write(piece)
 
 
 def _without_weights(graph: Graph) -> onnx.ModelProto:

@@ -7,14 +7,10 @@ into memory; the others are deflated. The manifest holds the length and the SHA-
 from __future__ import annotations
 
 import hashlib
-import os
 import struct
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from secrets import token_hex
 from typing import BinaryIO
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
@@ -22,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilework.errors import MachineError, ProgramError
+from tilework.files import replacing
 from tilework.isa.encode import decode, encode
 from tilework.isa.manifest import Member, Members, check_program, read_manifest, read_program, write_manifest
 from tilework.isa.program import Program
@@ -41,9 +38,8 @@ Bytes = npt.NDArray[np.uint8]
 def save(program: Program, path: str | Path) -> None:
     """Write the program to a file, which appears whole or not at all.
 
-    Raises ProgramError for a program that is not well formed and for a file that cannot be written.
+    Raises ProgramError for a program that is not well formed, OutputError for a path that cannot be written.
     """
-    path = Path(path)
     check_program(program)
     code, descriptors = encode(program.instructions)
     weights = _weights_of(program)
@@ -52,7 +48,7 @@ def save(program: Program, path: str | Path) -> None:
     for name, content in zip(MEMBERS, contents, strict=False):
         if len(content) > LIMITS[name]:
             raise ProgramError(f"{name} must have at most {LIMITS[name]} bytes, not {len(content)}; use more loops")
-    with _replacing(path) as file, ZipFile(file, "w") as archive:
+    with replacing(path) as file, ZipFile(file, "w") as archive:
         for name, content in zip(MEMBERS, contents, strict=False):
             archive.writestr(_info(name, ZIP_DEFLATED), content, compresslevel=6)
         _write_weights(archive, file, weights)
@@ -174,19 +170,3 @@ def _write_weights(archive: ZipFile, file: BinaryIO, weights: memoryview) -> Non
     with archive.open(info, "w", force_zip64=True) as member:
         for start in range(0, len(weights), _CHUNK):
             member.write(weights[start : start + _CHUNK])
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file beside `path` that takes its name at the end, and is removed if that is never reached."""
-    temporary = path.with_name(f".{path.name}.{token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            yield file
-        os.replace(temporary, path)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise ProgramError(f"{path} must be a path that can be written, not one with '{reason}'; change it") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)

@@ -19,9 +19,6 @@ from tilework.simulator.structure import QUEUES, Structure, analyse, descriptor_
 
 MAX_EVENTS = 1_000_000
 
-# What each post not yet waited for comes after; by the token and whether the unit that waits for it posted it.
-_Posted = defaultdict[tuple[int, bool], deque[list[int]]]
-
 
 @dataclass(frozen=True, slots=True)
 class Touch:
@@ -144,12 +141,12 @@ def _ordered(program: Program, limit: int) -> Iterator[Occurrence]:
     waiters_at = _waiters(instructions, structure)
     issued = [0] * len(QUEUES)
     clocks = [[0] * len(QUEUES) for _ in QUEUES]
-    posted: _Posted = defaultdict(deque)
+    # What each post not yet waited for comes after; by the token and whether the unit that waits for it posted it.
+    posted: dict[tuple[int, bool], deque[list[int]]] = defaultdict(deque)
     for pc, counters in islice(walk(instructions, structure), limit):
         instruction, unit = instructions[pc], queue_of(instructions[pc])
         if instruction.mnemonic == "sync":
             clocks = [list(issued) for _ in QUEUES]
-            posted = _left_over(posted)
         if unit < 0:
             continue
         # A queue that has taken this many entries since has finished the earlier ones.
@@ -158,22 +155,14 @@ def _ordered(program: Program, limit: int) -> Iterator[Occurrence]:
         token, waiters = instruction.token, waiters_at[pc]
         if instruction.mnemonic == "post":
             posted[token, waiters.get(token) == unit].append(clock)
-        elif instruction.mnemonic == "wait" and token in waiters:
-            gets = posted[token, True] or posted[token, False]
-            clock = list(map(max, clock, gets.popleft())) if gets else clock
+        elif instruction.mnemonic == "wait" and (gets := posted[token, True] or posted[token, False]):
+            post = gets.popleft()
+            clock = list(map(max, clock, post)) if token in waiters else clock
         elif instruction.descriptor is not None:
             touches = _touches(instruction, counters)
             yield Occurrence(pc, instruction.mnemonic, unit, index, touches, after=tuple(clock))
         clocks[unit] = clock
         issued[unit] += 1
-
-
-def _left_over(posted: _Posted) -> _Posted:
-    """After a `sync`, the posts that are left let as many waits pass, but tell them nothing new."""
-    left: _Posted = defaultdict(deque)
-    for (token, _), posts in posted.items():
-        left[token, True].extend(posts)
-    return left
 
 
 def _waiters(instructions: Sequence[Instruction], structure: Structure) -> list[dict[int, int]]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from math import prod
+from operator import attrgetter
 
 from tilework.errors import SimulationError
 from tilework.isa.instruction import Instruction, Operand
@@ -34,13 +35,14 @@ class Cost:
     lane_cycles: int = 0
 
 
+_NOTHING = Cost()
+_values = attrgetter(*Cost.__slots__)
+
+
 def total(items: Iterable[tuple[int, Cost]]) -> Cost:
     """The sum of costs, each multiplied by how often it occurs."""
-    sums = [0] * len(Cost.__slots__)
-    for times, cost in items:
-        for place, value in enumerate(astuple(cost)):
-            sums[place] += times * value
-    return Cost(*sums)
+    rows = [[times * value for value in _values(cost)] for times, cost in items if cost != _NOTHING]
+    return Cost(*map(sum, zip(*rows, strict=True)))
 
 
 def energy(cost: Cost, machine: Machine) -> dict[str, float]:
