@@ -254,8 +254,8 @@ class FromHypothesis:
 
 
 @pytest.fixture(scope="session")
-def draw() -> Callable[[Any], Compilation]:
-    """A random network compiled for a random machine, from Hypothesis's data."""
+def draw() -> Callable[[Any], tuple[Graph, Compilation]]:
+    """A random network, and what it is compiled to for a random machine, from Hypothesis's data."""
 
     def drawn(data: Any) -> tuple[Graph, Compilation]:
         choose = FromHypothesis(data)
@@ -265,6 +265,17 @@ def draw() -> Callable[[Any], Compilation]:
     return drawn
 
 
+@pytest.fixture(scope="session", name="compile_grown")
+def compile_grown_fixture() -> Callable[[Graph, Machine], Compilation]:
+    return compile_grown
+
+
+@pytest.fixture(scope="session", name="random_inputs")
+def random_inputs_fixture() -> Callable[[Graph], dict[str, Array]]:
+    return random_inputs
+
+
 @pytest.fixture(scope="session")
-def machine() -> Machine:
-    return MACHINE
+def small() -> Callable[..., Machine]:
+    """A machine with scratchpads of these many bytes: NRAM, WRAM."""
+    return lambda nram=MACHINE.nram.capacity_bytes, wram=MACHINE.wram.capacity_bytes: resized(MACHINE, nram, wram)

@@ -56,6 +56,23 @@ CASES: list[Case] = [
     ("local_response_norm", (IMAGE,), {"size": 4, "alpha": 0.5, "beta": 0.6, "k": 2.0}),
     ("local_response_norm", (IMAGE,), {"size": 1, "alpha": 0.5}),
     ("softmax", ((3, 7),), {}),
+    ("softmax", ((2, 3, 4),), {"axis": 1}),
+    ("conv2d", (IMAGE, (6, 4, 3, 3)), {"padding": (1, 0), "extra": (1, 2)}),
+    ("max_pool2d", (IMAGE,), {"kernel": (3, 3), "extra": (1, 1)}),
+    ("avg_pool2d", (IMAGE,), {"kernel": (3, 3), "padding": (1, 1), "count_padding": False}),
+    ("avg_pool2d", (IMAGE,), {"kernel": (3, 3), "extra": (1, 1), "count_padding": False}),
+    ("avg_pool2d", (IMAGE,), {"kernel": (3, 3), "padding": (1, 0), "extra": (1, 1)}),
+    ("sigmoid", (IMAGE,), {}),
+    ("tanh", (IMAGE,), {}),
+    ("clip", (IMAGE,), {"low": -0.5, "high": 0.5}),
+    ("add", (IMAGE, (4, 1, 1)), {}),
+    ("sub", (IMAGE, (9,)), {}),
+    ("mul", (IMAGE, ()), {}),
+    ("div", ((3, 4), (4,)), {}),
+    ("reshape", (IMAGE,), {"shape": (8, 63)}),
+    ("transpose", (IMAGE,), {"order": (0, 3, 1, 2)}),
+    ("concat", (IMAGE, IMAGE), {}),
+    ("concat", ((2, 3), (4, 3), (1, 3)), {"axis": 0}),
     ("flatten", (IMAGE,), {}),
     ("flatten", (IMAGE,), {"start": 0}),
     ("flatten", (IMAGE,), {"start": 2}),
@@ -68,9 +85,9 @@ def build(case: Case) -> Graph:
     """One node; its inputs x and y are the graph's, all others weights."""
     operation, shapes, attributes = case
     g = GraphBuilder("case")
-    names = OPERATIONS[operation].placeholders[: len(shapes)]
+    names = OPERATIONS[operation].placeholders(len(shapes))
     for name, shape in zip(names, shapes, strict=True):
-        g.input(name, shape) if name in ("x", "y") else g.weight(name, shape)
+        g.input(name, shape) if name[0] in "xy" else g.weight(name, shape)
     return g.graph(g.node("node", operation, *names, **attributes))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tilework.errors import NetworkError, WeightsError
@@ -75,6 +75,7 @@ def expected_of(interpret: Interpreter, nest: Nest, arrays: Mapping[str, Array],
     return interpret(nest, {name: values.astype(np.float64) for name, values in arrays.items()}, {"o": shape})
 
 
+@settings(deadline=None)
 @given(case=cases())
 def test_any_nest(interpret: Interpreter, case: tuple[Nest, dict[str, Array], tuple[int, ...]]) -> None:
     nest, arrays, shape = case

@@ -5,11 +5,11 @@ from math import prod
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
 
-from tilework.network import kernels
+from tilework.network import kernels, matrices
 
 Array = np.ndarray
 SMALL_LIMITS = {"GATHER_LIMIT": 8, "FEWEST_ROWS": 2, "PLACES_LIMIT": 3, "SCRATCH_LIMIT": 4}
@@ -20,10 +20,11 @@ def limits(request: pytest.FixtureRequest) -> Iterator[None]:
     """Every test runs with the limits as they are, and so low that small cases come in pieces."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in request.param.items():
-            patch.setattr(kernels, name, value)
-        kernels._plan.cache_clear()
+            patch.setattr(matrices, name, value)
+            patch.setattr(kernels, name, value, raising=False)
+        matrices.plan_contraction.cache_clear()
         yield
-    kernels._plan.cache_clear()
+    matrices.plan_contraction.cache_clear()
 
 
 def whole_numbers(size: int, dtype: str, seed: int) -> Array:
@@ -73,6 +74,7 @@ def kept(out: Array) -> Array:
     return out[tuple(0 if out.strides[i] == 0 else slice(None) for i in range(out.ndim))].astype(np.float64)
 
 
+@settings(deadline=None)
 @given(contractions(), st.booleans())
 def test_contract(arrays: tuple[Array, Array, Array], accumulate: bool) -> None:
     out, a, b = arrays
@@ -173,6 +175,7 @@ def reductions(draw: st.DrawFn) -> tuple[Array, Array]:
     return draw(destinations(shape, dtype)), draw(operands(shape, dtype))
 
 
+@settings(deadline=None)
 @given(reductions(), st.sampled_from(list(REDUCTIONS)), st.booleans())
 def test_reduce(arrays: tuple[Array, Array], name: str, accumulate: bool) -> None:
     out, values = arrays

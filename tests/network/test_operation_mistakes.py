@@ -61,7 +61,7 @@ MISTAKES: list[tuple[str, Given, str]] = [
     (
         "conv2d",
         case((1, 1, 8, 8), (2, 1, 3, 3), kernel=(3, 3)),
-        "conv2d has no attribute 'kernel'; it has stride, padding, dilation, groups",
+        "conv2d has no attribute 'kernel'; it has stride, padding, dilation, groups, extra",
     ),
     ("linear", case((1, 2, 3), (4, 3)), "the input of linear must have 2 axes, not the shape [1, 2, 3]"),
     ("linear", case((1, 3), (3,)), "the weight of linear must have 2 axes, not the shape [3]"),
@@ -93,7 +93,7 @@ MISTAKES: list[tuple[str, Given, str]] = [
     ),
     ("relu", case((1,) * 9), f"a tensor must have at most 8 axes, not the shape {[1] * 9}"),
     ("relu", case((2,), slope=0.1), "relu has no attribute 'slope'; it has none"),
-    ("add", case((2, 3), (3,)), "add must get two equal shapes, not [2, 3] and [3]"),
+    ("add", case((2, 3), (2,)), "add must get two shapes that broadcast, not [2, 3] and [2]"),
     ("batch_norm", case((3,), *[(3,)] * 4), "the input of batch_norm must have at least 2 axes, not the shape [3]"),
     (
         "batch_norm",
@@ -107,14 +107,43 @@ MISTAKES: list[tuple[str, Given, str]] = [
         case((1, 3, 2, 2), size=0),
         "the window of local_response_norm must be at least 1 channel, not 0",
     ),
-    ("softmax", case((1, 2, 3)), "the input of softmax must have 2 axes, not the shape [1, 2, 3]"),
+    ("sub", case((4,), (3,)), "sub must get two shapes that broadcast, not [4] and [3]"),
+    ("mul", case((2, 3)), "mul takes the inputs x, y, not 1 of them"),
+    ("div", case((2, 3), (3, 2)), "div must get two shapes that broadcast, not [2, 3] and [3, 2]"),
+    ("sigmoid", case((2,), (2,)), "sigmoid takes the inputs x, not 2 of them"),
+    ("tanh", case((1,) * 9), f"a tensor must have at most 8 axes, not the shape {[1] * 9}"),
+    ("clip", case((2,), low=1.0, high=0.0), "clip must have a low bound of at most its high one, not 1.0 and 0.0"),
+    (
+        "conv2d",
+        case((1, 1, 4, 8), (2, 1, 6, 5), extra=(1, 0)),
+        "a window of 6 must fit into 4 + 2*0 + 1 padded positions",
+    ),
+    (
+        "avg_pool2d",
+        case((1, 1, 3, 3), kernel=(1, 1), stride=(1, 1), extra=(1, 0), count_padding=False),
+        "each window must have a place inside its 3 positions; use less padding",
+    ),
+    ("softmax", case((2, 3), axis=2), "softmax must run along an axis of the shape [2, 3], not 2"),
+    ("softmax", case(()), "softmax must run along an axis of the shape [], not -1"),
+    ("reshape", case((2, 3), shape=(4, 2)), "reshape must keep the 6 elements of [2, 3], not make [4, 2]"),
+    ("reshape", case((2, 3), shape=(-2, -3)), "reshape must keep the 6 elements of [2, 3], not make [-2, -3]"),
+    ("reshape", case((2, 3), shape=(6.0,)), "reshape's shape must be integers, not (6.0,)"),
+    ("transpose", case((2, 3), order=(0, 0)), "transpose must order the axes of [2, 3], not [0, 0]"),
+    ("concat", case((2, 3), axis=2), "concat must run along an axis of the shape [2, 3], not 2"),
+    (
+        "concat",
+        case((2, 3), (3, 3)),
+        "concat along axis 1 must get shapes alike elsewhere, not [[2, 3], [3, 3]]",
+    ),
+    ("concat", case(), "concat takes the inputs x*, not 0 of them"),
     ("flatten", case((2, 3), start=2), "flatten must start at an axis of the shape [2, 3], not at 2"),
     ("dropout", case((2, 3), p=2), "the share that dropout drops must lie in 0..1, not 2"),
     (
         "gelu",
         case((2, 3)),
-        "the operation must be one of conv2d, linear, max_pool2d, avg_pool2d, adaptive_avg_pool2d, relu, add, "
-        "batch_norm, local_response_norm, softmax, flatten, dropout, not 'gelu'",
+        "the operation must be one of relu, sigmoid, tanh, clip, add, sub, mul, div, flatten, dropout, reshape, "
+        "transpose, concat, batch_norm, local_response_norm, softmax, conv2d, linear, max_pool2d, avg_pool2d, "
+        "adaptive_avg_pool2d, not 'gelu'",
     ),
 ]
 

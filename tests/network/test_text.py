@@ -1,7 +1,7 @@
 """Nests print and parse back; text that is no nest says where it stops making sense."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tilework.errors import NetworkError
@@ -48,6 +48,7 @@ def nests(draw: st.DrawFn) -> Nest:
     return Nest(loops, output, update, body)
 
 
+@settings(deadline=None)
 @given(nests())
 def test_prints_and_parses_back(nest: Nest) -> None:
     text = print_nest(nest)
@@ -56,6 +57,7 @@ def test_prints_and_parses_back(nest: Nest) -> None:
     assert "\n" not in text
 
 
+@settings(deadline=None)
 @given(NAMES)
 def test_names_print_and_read_back(name: str) -> None:
     assert read_name(print_name(name)) == name
@@ -142,6 +144,7 @@ def test_mistakes(text: str, message: str) -> None:
     assert str(caught.value) == message
 
 
+@settings(deadline=None)
 @given(st.text(alphabet='io<2:[]=+-*/()|, "\\.1emax', max_size=20))
 def test_any_text_is_a_nest_or_a_network_error(text: str) -> None:
     try:

@@ -1,11 +1,12 @@
 """The estimated time of a group for many tile sizes at once (NumPy arrays, one element per candidate).
 
-Time is the largest of the units' times, plus what a single-slot buffer keeps from overlapping, plus filling and
-draining the pipeline once.
+Time is the largest of the units' times, plus what cannot overlap: the first loads, the last store, what waits for the
+only slot of a buffer, and loads that control issues late because a queue is full.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -33,6 +34,17 @@ class _Moves:
     channel: Numbers
     first: Numbers
     last: Numbers
+
+
+@dataclass(frozen=True)
+class _Level:
+    """How often tiles of a loop level are loaded, the load unit's cycles for buffers of one and of two slots, and how
+    many entries of the main unit's queue deal with one tile."""
+
+    visits: Numbers
+    single: Numbers
+    double: Numbers
+    entries: Numbers
 
 
 class Estimator:
@@ -172,10 +184,10 @@ class Estimator:
     def cycles(self, levels: tuple[int, ...], slots: tuple[int, ...]) -> Numbers:
         """Estimated cycles of the whole group."""
         moves = self._moves(levels)
-        contracts = self.group.main.kind == CONTRACTION
+        contracts = self._main == "matrix"
         compute, runs = (self.matrix, self.inner) if contracts else (self.vector, self.tiles)
         moved = np.maximum(moves.channel, moves.first + moves.store) - moves.last + compute / runs
-        total = np.maximum(self._stretched(compute, levels, slots, moves), moved)
+        total = np.maximum(self._waiting(compute, levels, slots, moves), moved)
         total = np.maximum(total, self._issued(levels, slots))
         if contracts:
             after = self.vector / self.tiles
@@ -210,44 +222,48 @@ class Estimator:
                 total = total + self.visits(level) * each + 2 * slot
         return total
 
-    def _stretched(
-        self, compute: Numbers, levels: tuple[int, ...], slots: tuple[int, ...], moves: _Moves
-    ) -> Numbers:
-        """From the first loads on, the main unit's time and its waits for tiles that are loaded too late.
+    def _waiting(self, compute: Numbers, levels: tuple[int, ...], slots: tuple[int, ...], moves: _Moves) -> Numbers:
+        """The first loads, the main unit's work, and its waits for tiles that are loaded too late to hide behind it.
 
-        Level by level from the inside: what has one slot is loaded while nothing is computed, and what has two is
-        loaded while the main unit does what is `ahead`: so much of this visit as its queue holds when the next load is
-        issued, and as the stored buffer takes before it must be emptied through the same channel.
+        Level by level from the inside: tiles of one slot are loaded while nothing is computed; of two, while the main
+        unit does what is `ahead`, the part of its work on a tile that its queue holds when the next load is issued and
+        that the stored buffer has room for, since loads come before stores.
         """
-        buffers = list(enumerate(zip(self.plan.buffers, levels, slots, strict=True)))
-        room = next(slot for _, (buffer, _, slot) in buffers if buffer.stored)
-        time, entries, deeper, ending = compute + self._held(slots, moves), self.inner * self._steps[0], 0 * self.one, 0 * self.one
-        for level in sorted(set(levels), reverse=True):
-            visits, here = self.visits(level), [0 * self.one, 0 * self.one]
-            for index, (buffer, at, slot) in buffers:
-                if at == level and len(buffer.units) > 1:
-                    entries = entries + 2 * visits * (self._main in buffer.units)
-                    here[slot - 1] = here[slot - 1] + (self.transfer(index, level) if buffer.loaded else 0)
-            ahead = np.minimum(1, np.minimum(self.machine.control.queue_depth / entries, room / self.tiles) * visits)
-            if level <= self.parallel and self._blocks:
-                ahead = 0 * self.one
-            rest = 1 - 1 / visits
-            time = np.maximum(time, here[1] * rest + (1 - ahead) * time) + here[0] * rest
-            ending = np.maximum(ending, moves.load + (compute - deeper) / visits)
-            deeper = deeper + here[0] + here[1]
+        time, ending, deeper = compute + self._held(slots, moves), 0 * self.one, 0 * self.one
+        room = next(slot for buffer, slot in zip(self.plan.buffers, slots, strict=True) if buffer.stored)
+        for at in self._levels(levels, slots):
+            ahead = np.minimum(
+                1, np.minimum(self.machine.control.queue_depth / at.entries, room * at.visits / self.tiles)
+            )
+            alone = at.single + (at.double * np.minimum(1, self.tiles / at.visits) if self._stops else 0)
+            late = at.single + at.double - alone
+            rest = 1 - 1 / at.visits
+            time = np.maximum(time, late * rest + (1 - ahead) * time) + alone * rest
+            ending = np.maximum(ending, moves.load + (compute - deeper) / at.visits)
+            deeper = deeper + at.single + at.double
         return np.maximum(moves.first + time, ending)
 
+    def _levels(self, levels: tuple[int, ...], slots: tuple[int, ...]) -> Iterator[_Level]:
+        entries = self.inner * self._steps[0]
+        for level in sorted(set(levels), reverse=True):
+            visits, loads = self.visits(level), [0 * self.one, 0 * self.one]
+            for index, (buffer, at, slot) in enumerate(zip(self.plan.buffers, levels, slots, strict=True)):
+                if at == level and len(buffer.units) > 1:
+                    entries = entries + 2 * visits * (self._main in buffer.units)
+                    loads[slot - 1] = loads[slot - 1] + (self.transfer(index, level) if buffer.loaded else 0)
+            yield _Level(visits, loads[0], loads[1], entries / visits)
+
     def _held(self, slots: tuple[int, ...], moves: _Moves) -> Numbers:
-        """What the main unit waits for until a buffer's only slot has been worked on and stored."""
-        time = 0 * self.one
+        """What the main unit waits for because a buffer's only slot is still being worked on or stored."""
+        time = self.vector if self._stops and self._main == "matrix" else 0 * self.one
         for buffer, slot in zip(self.plan.buffers, slots, strict=True):
             if slot == 1 and not buffer.loaded and len(buffer.units) > 1:
                 time = time + (moves.store if buffer.stored else 0) + (self.vector if "matrix" in buffer.units else 0)
         return time * (1 - 1 / self.tiles)
 
     @cached_property
-    def _blocks(self) -> bool:
-        """Whether a tile's instructions for the units after the main one fill their queues, so that control stops."""
+    def _stops(self) -> bool:
+        """Whether a tile's instructions for the other units overflow their queues, so that control stops issuing."""
         depth = self.machine.control.queue_depth
         handed = sum("vector" in buffer.units and len(buffer.units) > 1 for buffer in self.plan.buffers)
         return depth < 3 or (self._main == "matrix" and sum(self._steps[1:]) + 2 * handed > depth)

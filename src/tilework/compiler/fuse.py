@@ -14,7 +14,6 @@ from tilework.compiler.group import Group, restrict
 from tilework.network.graph import Graph, Node, Tensor
 from tilework.network.nest import CONTRACTION, COPY, ELEMENTWISE, REDUCTION, Access, Affine, Nest, map_accesses
 
-
 MAX_NESTS = 16  # of a group: each may bring operands, which share the scratchpad and the tokens
 
 

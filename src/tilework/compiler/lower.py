@@ -95,7 +95,7 @@ class _Lowering:
                 self.hand_over("post", index, items, number)
 
     def hand_over(self, kind: str, index: int, items: list[_Item], number: int) -> None:
-        """A unit waits for its token before its first use of a buffer at this level and posts the next after its last."""
+        """A unit waits for its token before its first use of a buffer here, and posts the next after its last."""
         units = self.plan.buffers[index].units
         for stage, unit in enumerate(units):
             uses = [i for i, item in enumerate(items) if (unit, index) in item.uses]

@@ -91,7 +91,9 @@ def _check(graph: Graph) -> None:
             raise CompileError(f"tensor {tensor.name} must be float32 to be compiled, not {tensor.dtype}")
     for name in graph.outputs:
         if graph.tensors[name].is_weight:
-            raise CompileError(f"output {name} must be an input or a node's value to be compiled, not a weight; drop it")
+            raise CompileError(
+                f"output {name} must be a node's value or an input to be compiled, not a weight; leave it out"
+            )
 
 
 def _shape_key(group: Group) -> tuple[object, ...]:

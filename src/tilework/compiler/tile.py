@@ -179,7 +179,7 @@ class _Search:
         extent = self.group.extents[loop]
         unit = self.unit(loop)
         sizes = {-(-extent // parts) for parts in range(1, extent + 1)}
-        if unit > 1:
+        if extent > unit:
             sizes = {min(extent, -(-size // unit) * unit) for size in sizes} | {1}
         ordered = sorted(sizes)
         if len(ordered) <= CANDIDATES_PER_LOOP:

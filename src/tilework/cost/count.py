@@ -179,7 +179,7 @@ def _arithmetic(
 ) -> Record:
     """What an operation computes on inputs of these shapes; repeated blocks of a network share one answer."""
     expansion = expand(operation, shapes, attributes)
-    tensors = dict(zip(OPERATIONS[operation].placeholders, shapes, strict=False))
+    tensors = dict(zip(OPERATIONS[operation].placeholders(len(shapes)), shapes, strict=True))
     tensors |= {"o": expansion.shape, **dict(expansion.temporaries)}
     return total(_nest(nest, None if padding_zeros else tensors) for nest in expansion.nests)
 

@@ -54,17 +54,23 @@ class Exporter:
         return self.constant(name, [value], np.float32, scalar=True)
 
 
-def _conv2d(e: Exporter, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> None:
+def _conv2d(e: Exporter, stride: Pair, padding: Pair, dilation: Pair, groups: int, extra: Pair) -> None:
     kernel = e.shapes[1][2:]
-    extra: dict[str, Any] = {"kernel_shape": kernel, "strides": stride, "dilations": dilation, "group": groups}
-    e.emit("Conv", *e.node.inputs, pads=padding * 2, **extra)
+    kept: dict[str, Any] = {"kernel_shape": kernel, "strides": stride, "dilations": dilation, "group": groups}
+    e.emit("Conv", *e.node.inputs, pads=_pads(padding, extra), **kept)
+
+
+def _pads(padding: Pair, extra: Pair) -> list[int]:
+    return [*padding, padding[0] + extra[0], padding[1] + extra[1]]
 
 
 def _linear(e: Exporter) -> None:
     e.emit("Gemm", *e.node.inputs, transB=1)
 
 
-def _max_pool2d(e: Exporter, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil: bool) -> None:
+def _max_pool2d(
+    e: Exporter, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil: bool, extra: Pair
+) -> None:
     # Rather than ceil_mode, whose last window runtimes place differently, enough padding at the far ends.
     reach = [(p - 1) * s + d * (k - 1) + 1 for p, s, d, k in zip(e.output[2:], stride, dilation, kernel, strict=True)]
     far = [max(0, r - size - p) for r, size, p in zip(reach, e.shapes[0][2:], padding, strict=True)]
@@ -75,9 +81,11 @@ def _max_pool2d(e: Exporter, kernel: Pair, stride: Pair, padding: Pair, dilation
     e.emit("MaxPool", value, kernel_shape=kernel, strides=stride, pads=pads, dilations=dilation)
 
 
-def _avg_pool2d(e: Exporter, kernel: Pair, stride: Pair, padding: Pair) -> None:
-    extra: dict[str, Any] = {"kernel_shape": kernel, "strides": stride, "pads": padding * 2, "count_include_pad": 1}
-    e.emit("AveragePool", e.node.inputs[0], **extra)
+def _avg_pool2d(
+    e: Exporter, kernel: Pair, stride: Pair, padding: Pair, count_padding: bool = True, extra: Pair = (0, 0)
+) -> None:
+    kept: dict[str, Any] = {"kernel_shape": kernel, "strides": stride, "count_include_pad": int(count_padding)}
+    e.emit("AveragePool", e.node.inputs[0], pads=_pads(padding, extra), **kept)
 
 
 def _adaptive_avg_pool2d(e: Exporter, output: Pair) -> None:
@@ -132,8 +140,24 @@ def _local_response_norm(e: Exporter, size: int, alpha: float, beta: float, k: f
     e.emit("Div", x, e.emit("Pow", base, e.number("beta", beta), to="divisor"))
 
 
-def _softmax(e: Exporter) -> None:
-    e.emit("Softmax", e.node.inputs[0], axis=-1)
+def _softmax(e: Exporter, axis: int) -> None:
+    e.emit("Softmax", e.node.inputs[0], axis=axis)
+
+
+def _clip(e: Exporter, low: float, high: float) -> None:
+    e.emit("Clip", e.node.inputs[0], e.number("low", low), e.number("high", high))
+
+
+def _reshape(e: Exporter, shape: Shape) -> None:
+    e.emit("Reshape", e.node.inputs[0], e.constant("shape", shape))
+
+
+def _transpose(e: Exporter, order: Shape) -> None:
+    e.emit("Transpose", e.node.inputs[0], perm=order)
+
+
+def _concat(e: Exporter, axis: int) -> None:
+    e.emit("Concat", *e.node.inputs, axis=axis)
 
 
 def _flatten(e: Exporter, start: int) -> None:
@@ -154,12 +178,21 @@ EXPORTERS: dict[str, Callable[..., None]] = {
     "avg_pool2d": _avg_pool2d,
     "adaptive_avg_pool2d": _adaptive_avg_pool2d,
     "relu": _elementwise("Relu"),
+    "sigmoid": _elementwise("Sigmoid"),
+    "tanh": _elementwise("Tanh"),
+    "clip": _clip,
     "add": _elementwise("Add"),
+    "sub": _elementwise("Sub"),
+    "mul": _elementwise("Mul"),
+    "div": _elementwise("Div"),
     "batch_norm": _batch_norm,
     "local_response_norm": _local_response_norm,
     "softmax": _softmax,
     "flatten": _flatten,
     "dropout": _dropout,
+    "reshape": _reshape,
+    "transpose": _transpose,
+    "concat": _concat,
 }
 
 

@@ -51,7 +51,9 @@ def seeded(graph: Graph, seed: int = 0) -> Weights:
     scales = _scales_before_additions(graph)
     ranges: dict[str, Range] = {}
     for node in graph.nodes:
-        for placeholder, name in zip(OPERATIONS[node.operation].placeholders, node.inputs, strict=False):
+        for placeholder, name in zip(
+            OPERATIONS[node.operation].placeholders(len(node.inputs)), node.inputs, strict=True
+        ):
             ranges.setdefault(name, _range(node, placeholder, graph.tensors[name].shape, scales))
     makers = {t.name: partial(_draw, t, ranges.get(t.name, SMALL), seed) for t in graph.weights}
     return Weights(makers, f"seeded random (seed {seed})")

@@ -18,6 +18,8 @@ def check_attributes(operation: str, defaults: Mapping[str, Any], attributes: It
 
 
 def _fits(value: Any, default: Any) -> bool:
+    if default == ():
+        return isinstance(value, tuple) and all(type(item) is int for item in value)
     if isinstance(default, tuple):
         return isinstance(value, tuple) and len(value) == len(default) and all(map(_fits, value, default))
     if isinstance(default, float):
@@ -27,5 +29,5 @@ def _fits(value: Any, default: Any) -> bool:
 
 def _kind(default: Any) -> str:
     if isinstance(default, tuple):
-        return f"{len(default)} integers"
+        return f"{len(default)} integers" if default else "integers"
     return {bool: "true or false", int: "an integer", float: "a number", str: "a string"}[type(default)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from itertools import product
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +18,9 @@ from tilework.network.nest import Access, Affine, Apply, Expression, Nest
 from tilework.network.operations import OPERATIONS, Shape
 from tilework.network.views import Loop
 
-EVALUATED_LIMIT = 1 << 18  # elements of a body's value; above it a reduction runs in pieces
+Reads = Mapping[Access, Array]
+
+EVALUATED_LIMIT = 1 << 22  # elements of a body's value; above it a nest runs in pieces
 
 
 def execute(
@@ -71,7 +75,7 @@ def _run_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> Array:
     expansion = graph.expansion(node)
     if expansion.is_alias:
         return inputs[0].reshape(expansion.shape)
-    arrays = dict(zip(OPERATIONS[node.operation].placeholders, inputs, strict=False))
+    arrays = dict(zip(OPERATIONS[node.operation].placeholders(len(inputs)), inputs, strict=True))
     shapes = {**dict(expansion.temporaries), "o": expansion.shape}
     for nest in expansion.nests:
         run_nest(nest, arrays, shapes, graph.tensors[node.name].dtype)
@@ -123,27 +127,30 @@ def _compute(nest: Nest, arrays: Mapping[str, Array], target: Array, accumulate:
             kernels.contract(target, a, b, accumulate)
             return
     reads = {access: _operand(arrays, access, nest, whole=False) for access in nest.reads}
-    if function is None:
-        _evaluate(body, reads, target)
-    else:
-        _reduce(body, reads, target, _ufunc(function), accumulate)
+    for parts, part in _pieces(reads, target):
+        if function is None:
+            _evaluate(body, parts, part)
+        else:
+            kernels.reduce(part, np.broadcast_to(_evaluate(body, parts), part.shape), _ufunc(function), accumulate)
 
 
 def _ufunc(function: str) -> np.ufunc:
     return getattr(np, FUNCTIONS[function].numpy)  # type: ignore[no-any-return]
 
 
-def _reduce(body: Expression, reads: Mapping[Access, Array], target: Array, ufunc: np.ufunc, accumulate: bool) -> None:
-    axis = max(range(target.ndim), key=lambda i: target.shape[i] if target.strides[i] else 0, default=0)
-    if isinstance(body, Apply) and target.size > EVALUATED_LIMIT and target.shape[axis] > 1 and target.strides[axis]:
-        for piece in kernels.pieces(target.shape, axis, max(1, target.shape[axis] * EVALUATED_LIMIT // target.size)):
-            parts = {access: read[piece] if read.shape[axis] > 1 else read for access, read in reads.items()}
-            _reduce(body, parts, target[piece], ufunc, accumulate)
+def _pieces(reads: Reads, target: Array) -> Iterator[tuple[Reads, Array]]:
+    """A nest cut along its parallel loops, so that no value on the way becomes too large."""
+    reach = [abs(stride) * (extent > 1) for stride, extent in zip(target.strides, target.shape, strict=True)]
+    if target.size <= EVALUATED_LIMIT or not any(reach):
+        yield reads, target
         return
-    kernels.reduce(target, np.broadcast_to(_evaluate(body, reads), target.shape), ufunc, accumulate)
+    axis = reach.index(max(reach))
+    for piece in kernels.pieces(target.shape, axis, max(1, target.shape[axis] * EVALUATED_LIMIT // target.size)):
+        parts = {access: read[piece] if read.shape[axis] > 1 else read for access, read in reads.items()}
+        yield from _pieces(parts, target[piece])
 
 
-def _evaluate(expression: Expression, reads: Mapping[Access, Array], out: Array | None = None) -> Array | float:
+def _evaluate(expression: Expression, reads: Reads, out: Array | None = None) -> Array | float:
     """The expression's value, broadcast over the loops that matter to it, or written to `out`."""
     if isinstance(expression, Apply):
         arguments = [_evaluate(argument, reads) for argument in expression.arguments]
@@ -169,9 +176,10 @@ def _scatter(nest: Nest, arrays: Mapping[str, Array], view: Array) -> None:
     order = sorted(range(len(names)), key=lambda i: names[i] not in single)
     target, values = target.transpose(order), values.transpose(order)
     function = UPDATES[nest.update].function
-    for point in np.ndindex(target.shape[: len(single)]):
-        part, value = target[(*point, ...)], values[(*point, ...)]
-        part[...] = value if function is None else _ufunc(function)(part, value)
+    for point in product(*map(range, target.shape[: len(single)])):
+        index: Any = (*point, ...)  # the dots, so that a single place is an array too
+        value = values[index]
+        target[index] = value if function is None else _ufunc(function)(target[index], value)
 
 
 def _one_by_one(nest: Nest) -> list[str]:

@@ -119,7 +119,7 @@ class Graph:
     def nests(self, node: Node) -> tuple[Nest, ...]:
         """The node's nests over the graph's own tensor names; temporaries are called `node:t`."""
         expansion = self.expansion(node)
-        names = dict(zip(OPERATIONS[node.operation].placeholders, node.inputs, strict=False))
+        names = dict(zip(OPERATIONS[node.operation].placeholders(len(node.inputs)), node.inputs, strict=True))
         names["o"] = node.name
         names |= {t: f"{node.name}:{t}" for t, _ in expansion.temporaries}
         return tuple(nest.rename(names) for nest in expansion.nests)
