@@ -109,18 +109,21 @@ def test_the_command_alone_lists_the_commands(arguments: list[str]) -> None:
     assert all(f"  {command} " in result.stdout for command in cli.COMMANDS)
 
 
-READS = "tilework: this version reads the names that `tilework networks` lists and .graph files"
+READS = "tilework: this version reads the names that `tilework networks` lists and .graph and .onnx files"
 SHAPES = "must have 4 sizes, or 3 without the batch, not"
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["count", "net.onnx"], f"{READS}, not ONNX files such as 'net.onnx'"),
+        (
+            ["count", "net.onnx"],
+            "tilework: the ONNX file 'net.onnx' must be readable: No such file or directory",
+        ),
         (["count", "net.pt2"], f"{READS}, not torch.export files such as 'net.pt2'"),
         (["count", "py:a.b:c"], f"{READS}, not Python callables such as 'py:a.b:c'"),
         (["count", "hf:here"], f"{READS}, not Hugging Face configurations such as 'hf:here'"),
-        (["count", "a/b.txt"], f"{READS}; a file's name must end in .graph, unlike 'a/b.txt'"),
+        (["count", "a/b.txt"], f"{READS}; a file's name must end in .graph or .onnx, unlike 'a/b.txt'"),
         (
             ["count", "no.graph"],
             "tilework: the network file 'no.graph' must be readable: No such file or directory",

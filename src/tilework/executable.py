@@ -86,9 +86,13 @@ class Executable:
 
 
 def find_weights(graph: Graph, spec: str, file: str | Path | None = None, seed: int | None = None) -> Weights:
-    """The user's weights from a file, else those shipped for a network of the zoo, else seeded random ones."""
+    """The user's weights from a file, else those of an ONNX file or shipped with the zoo, else seeded random ones."""
     if file is not None:
         return load(file, graph)
+    if spec.endswith(".onnx") and seed is None:
+        from tilework.frontend.from_onnx import from_onnx
+
+        return from_onnx(spec, shapes={tensor.name: tensor.shape for tensor in graph.inputs})[1]
     found = shipped(spec) if seed is None else None
     return seeded(graph, seed or 0) if found is None else found
 

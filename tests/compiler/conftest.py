@@ -128,7 +128,8 @@ class Drawing:
         if self.often():
             inputs.append(self.weight((filters,)))
         stride, dilation = self.pair(1, 3), self.pair(1, 2)
-        self.node("conv2d", *inputs, groups=groups, stride=stride, padding=padding, dilation=dilation)
+        extra = (0, 0) if self.often() else self.pair(0, 2)
+        self.node("conv2d", *inputs, groups=groups, stride=stride, padding=padding, dilation=dilation, extra=extra)
 
     def linear(self, source: str) -> None:
         features = self.shapes[source][1]
@@ -159,13 +160,18 @@ class Drawing:
             padding=(0, 0) if same else self.pair(0, 1),
             dilation=(1, 1) if same else self.pair(1, 2),
             ceil=not self.often(),
+            extra=(0, 0) if same else self.pair(0, 1),
         )
 
     def avg_pool2d(self, source: str) -> None:
         kernel = self.pair(1, 3)
         same = self.often()
         stride = kernel if same else self.pair(1, 3)
-        self.node("avg_pool2d", source, kernel=kernel, stride=stride, padding=(0, 0) if same else self.pair(0, 1))
+        padding, extra = ((0, 0), (0, 0)) if same else (self.pair(0, 1), self.pair(0, 1))
+        counted = self.often()
+        self.node(
+            "avg_pool2d", source, kernel=kernel, stride=stride, padding=padding, extra=extra, count_padding=counted
+        )
 
     def adaptive_avg_pool2d(self, source: str) -> None:
         self.node("adaptive_avg_pool2d", source, output=self.pair(1, 3))
@@ -180,7 +186,57 @@ class Drawing:
         self.node("flatten", source, start=1 if self.often() else self.integer(0, 3))
 
     def softmax(self, source: str) -> None:
-        self.node("softmax", source)
+        self.node("softmax", source, axis=self.integer(-1, len(self.shapes[source]) - 1))
+
+    def sigmoid(self, source: str) -> None:
+        self.node("sigmoid", source)
+
+    def tanh(self, source: str) -> None:
+        self.node("tanh", source)
+
+    def clip(self, source: str) -> None:
+        self.node("clip", source, low=-0.5, high=0.25)
+
+    def reshape(self, source: str) -> None:
+        """Into another order of the same sizes, or of their prime factors."""
+        sizes = list(self.shapes[source])
+        if not self.often() and len(sizes) <= 4:
+            sizes = [factor for size in sizes for factor in ((2, size // 2) if size % 2 == 0 else (size,))]
+        turn = self.integer(0, len(sizes) - 1)
+        self.node("reshape", source, shape=(*sizes[turn:], *sizes[:turn]))
+
+    def transpose(self, source: str) -> None:
+        rank = len(self.shapes[source])
+        turn = self.integer(0, rank - 1)
+        order = (*range(turn, rank), *range(turn))
+        self.node("transpose", source, order=order if self.often() else order[::-1])
+
+    def concat(self, source: str) -> None:
+        axis = self.integer(0, len(self.shapes[source]) - 1)
+        same = [n for n in self.values if self.shapes[n] == self.shapes[source]]
+        others = [str(one_of(self.choose, same)) for _ in range(self.integer(0, 2))]
+        self.node("concat", source, *others, axis=axis)
+
+    def broadcast(self, operation: str, source: str, kind: str = "w") -> None:
+        """With another value of this shape, or with a weight of some of its axes."""
+        shape = self.shapes[source]
+        same = [name for name in self.values if self.shapes[name] == shape]
+        if kind == "w" and not self.often():
+            self.node(operation, source, str(one_of(self.choose, same)))
+            return
+        kept = shape[self.integer(0, len(shape)) :]
+        weight = self.weight(tuple(1 if not self.often() else size for size in kept), kind)
+        inputs = (source, weight) if kind != "w" or self.often() else (weight, source)
+        self.node(operation, *inputs)
+
+    def sub(self, source: str) -> None:
+        self.broadcast("sub", source)
+
+    def mul(self, source: str) -> None:
+        self.broadcast("mul", source)
+
+    def div(self, source: str) -> None:
+        self.broadcast("div", source, "variance")
 
     def local_response_norm(self, source: str) -> None:
         self.node("local_response_norm", source, size=self.integer(1, 6), alpha=0.5, beta=0.75, k=2.0)
@@ -190,8 +246,7 @@ class Drawing:
         self.node("batch_norm", source, *(self.weight(channels, kind) for kind in ("w", "w", "w", "variance")))
 
     def add(self, source: str) -> None:
-        same = [name for name in self.values if self.shapes[name] == self.shapes[source]]
-        self.node("add", source, one_of(self.choose, same))
+        self.broadcast("add", source)
 
     def graph(self) -> Graph:
         outputs = [self.values[-1]]
@@ -210,7 +265,16 @@ STEPS: Mapping[str, Sequence[int]] = {
     "relu": ANY,
     "dropout": ANY,
     "flatten": ANY,
-    "softmax": (2,),
+    "softmax": ANY,
+    "sigmoid": ANY,
+    "tanh": ANY,
+    "clip": ANY,
+    "reshape": ANY,
+    "transpose": ANY,
+    "concat": ANY,
+    "sub": ANY,
+    "mul": ANY,
+    "div": ANY,
     "local_response_norm": (4,),
     "batch_norm": ANY[1:],
     "add": ANY,

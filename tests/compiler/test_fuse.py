@@ -61,7 +61,12 @@ output p
 
 
 def test_pooling_twice_splits_the_loops_twice() -> None:
-    nodes = "input x float32[1,1,9,8]\nr = relu(x)\np = max_pool2d(r)\nq = avg_pool2d(p, kernel=[2,1], stride=[2,1])\noutput q\n"
+    nodes = """input x float32[1,1,9,8]
+r = relu(x)
+p = max_pool2d(r)
+q = avg_pool2d(p, kernel=[2,1], stride=[2,1])
+output q
+"""
     loops, index = "a<1 b<1 c_p_p<2 c_p_r<2 c_r<2 d_q_q<4 d_q_s<1 d_s<2", "a,b,4*c_p_p+2*c_p_r+c_r,2*d_q_q+2*d_q_s+d_s"
     outer, inner = "a<1 b<1 c_p_p<2 d_q_q<4", "a,b,2*c_p_p+c_p_r,d_q_q+d_q_s"
     assert text(nodes) == (
@@ -144,10 +149,10 @@ output b
 
 def test_softmax_is_four_groups() -> None:
     assert text("input x float32[2,10]\ns = softmax(x)\noutput s\n") == (
-        "group s (softmax)\n  n<2 c<10: s:m[n] max= x[n,c]\n"
-        "group s (softmax)\n  n<2 c<10: s:e[n,c] = exp(x[n,c] - s:m[n])\n"
-        "group s (softmax)\n  n<2 c<10: s:z[n] += s:e[n,c]\n"
-        "group s (softmax)\n  n<2 c<10: s[n,c] = s:e[n,c] / s:z[n]\n"
+        "group s (softmax)\n  a<2 b<10: s:m[a] max= x[a,b]\n"
+        "group s (softmax)\n  a<2 b<10: s:t[a,b] = exp(x[a,b] - s:m[a])\n"
+        "group s (softmax)\n  a<2 b<10: s:z[a] += s:t[a,b]\n"
+        "group s (softmax)\n  a<2 b<10: s[a,b] = s:t[a,b] / s:z[a]\n"
     )
 
 

@@ -82,7 +82,7 @@ output y
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
-@pytest.mark.parametrize("sizes", ((600, 300), (3000, 800), (1 << 15, 1 << 12)))
+@pytest.mark.parametrize("sizes", [(600, 300), (3000, 800), (1 << 15, 1 << 12)])
 def test_every_depth_of_the_queues(
     depth: int, sizes: tuple[int, int], compile_grown: Callable[..., Compilation], small: Callable[..., Machine]
 ) -> None:
@@ -105,7 +105,7 @@ output y
 """
 
 
-@pytest.mark.parametrize("slots", ((1, 1, 1, 1), (2, 2, 2, 2), (2, 1, 1, 2)))
+@pytest.mark.parametrize("slots", [(1, 1, 1, 1), (2, 2, 2, 2), (2, 1, 1, 2)])
 def test_the_tokens_are_needed(slots: tuple[int, ...], small: Callable[..., Machine]) -> None:
     """Without its posts and waits there is a race: so the checks above do see what a token is for.
 
@@ -122,7 +122,7 @@ def test_the_tokens_are_needed(slots: tuple[int, ...], small: Callable[..., Mach
         assert find_races(replace(program, instructions=kept)), f"without the tokens {tokens}"
 
 
-@pytest.mark.parametrize("name", ("lenet5", "alexnet", "resnet18"))
+@pytest.mark.parametrize("name", ["lenet5", "alexnet", "resnet18"])
 def test_the_zoo(name: str) -> None:
     graph = network(name)
     program = compile_graph(graph, seeded(graph), load_machine("dlp-s")).program

@@ -162,7 +162,7 @@ def test_a_tile_that_lies_wholly_in_the_padding_loads_nothing() -> None:
 def test_gaps_in_a_tile_of_a_flattened_tensor_are_not_stored() -> None:
     """2 channels of 3x1 pixels, two pixels at a time: elements 0, 1 and 3, 4, then 2 and 5."""
     nodes = "input x float32[1,2,3,1]\ny = flatten(x)\noutput y\n"
-    got = code(nodes, {"i1": 2, "i2": 2}, 2, (2, 2), (1, 1), x=0, y=0x100)
+    got = code(nodes, {"i0": 2, "i1": 2}, 2, (2, 2), (1, 1), x=0, y=0x100)
     assert [line for line in got.splitlines() if line.startswith("store")] == [
         "store <2, 2> dram 0x100 {12, 4} = nram 0x10 {12, 4}",
         "store <2> dram 0x108 {12} = nram 0x10 {12}",

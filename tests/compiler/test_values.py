@@ -36,7 +36,7 @@ def assert_close(got: Arrays, want: Arrays) -> None:
         np.testing.assert_allclose(got[name], values, rtol=1e-4, atol=1e-5 * largest, err_msg=name)
 
 
-@settings(max_examples=150, derandomize=True, deadline=None)
+@settings(max_examples=300, derandomize=True, deadline=None)
 @given(data=st.data())
 def test_random_networks_on_random_machines(data: Any, draw: Callable[[Any], Any], random_inputs: Inputs) -> None:
     graph, compilation = draw(data)

@@ -45,7 +45,7 @@ def count(
 ) -> None:
     """What NETWORK holds and computes: parameters, neurons, multiplications, additions, other operations and bytes.
 
-    NETWORK is a name that `tilework networks` lists, or a .graph file.
+    NETWORK is a name that `tilework networks` lists, or a .graph or .onnx file.
 
     \b
     Examples:

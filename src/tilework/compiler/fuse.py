@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from math import prod
 
 from tilework.compiler.group import Group, restrict
+from tilework.compiler.reshape import absorb, absorbs, copies
 from tilework.network.graph import Graph, Node, Tensor
-from tilework.network.nest import CONTRACTION, COPY, ELEMENTWISE, REDUCTION, Access, Affine, Nest, map_accesses
+from tilework.network.nest import COPY, ELEMENTWISE, REDUCTION, Access, Affine, Nest
 
 MAX_NESTS = 16  # of a group: each may bring operands, which share the scratchpad and the tokens
 
@@ -45,102 +45,42 @@ def fuse(graph: Graph) -> tuple[Group, ...]:
 def _statements(graph: Graph) -> tuple[list[_Statement], dict[str, Tensor]]:
     """Every nest of the graph, reshapes absorbed into the contractions that read them or made copies."""
     tensors = dict(graph.tensors)
-    aliases: dict[str, str] = {}
+    aliases = {n.name: n.inputs[0] for n in graph.nodes if graph.expansion(n).is_alias}
+    wanted = _must_exist(graph, aliases)
     statements: list[_Statement] = []
-    wanted = _must_exist(graph)
     for node in graph.nodes:
         tensors |= {t.name: t for t in graph.temporaries(node)}
-        if graph.expansion(node).is_alias:
-            if node.name in wanted:
-                statements.append(_Statement(node, _copy(tensors, node)))
-            else:
-                aliases[node.name] = aliases.get(node.inputs[0], node.inputs[0])
-            continue
-        statements += [_Statement(node, _absorb(nest, aliases, tensors)) for nest in graph.nests(node)]
+        if node.name in wanted:
+            nests, between = copies(tensors[node.inputs[0]], tensors[node.name])
+            tensors |= {t.name: t for t in between}
+            statements += [_Statement(node, nest) for nest in nests]
+        elif node.name not in aliases:
+            absorbed = set(node.inputs) & (aliases.keys() - wanted)
+            statements += [_Statement(node, _absorb(nest, absorbed, aliases, tensors)) for nest in graph.nests(node)]
     return statements, tensors
 
 
-def _must_exist(graph: Graph) -> set[str]:
-    """Aliases that must be made as tensors: outputs, and those that not only contractions read along whole loops.
+def _must_exist(graph: Graph, aliases: dict[str, str]) -> set[str]:
+    """Aliases that must be made as tensors: outputs, and those that something reads and cannot absorb.
 
     A contraction absorbs one alias: two would have to be split alike.
     """
-    aliases = {n.name for n in graph.nodes if graph.expansion(n).is_alias}
-    wanted = aliases & set(graph.outputs)
+    wanted = aliases.keys() & set(graph.outputs)
     for node in graph.nodes:
-        read = aliases & set(node.inputs)
+        read = aliases.keys() & set(node.inputs)
         for name in read:
             reads = [(n, a) for n in graph.nests(node) for a in n.reads if a.tensor == name]
-            absorbed = reads and len(read) == 1 and all(_splits(n, a, graph.tensors[name]) for n, a in reads)
-            if not absorbed:
+            shapes = graph.tensors[aliases[name]].shape, graph.tensors[name].shape
+            if not reads or len(read) > 1 or not all(absorbs(n, a, *shapes) for n, a in reads):
                 wanted.add(name)
     return wanted
 
 
-def _splits(nest: Nest, access: Access, tensor: Tensor) -> bool:
-    """Whether each axis of the access is a whole loop of its own, so that it can be split into the axes behind it."""
-    whole = all(
-        len(axis.terms) == 1 and axis == Affine(((axis.terms[0][0], 1),)) and nest.extents[axis.terms[0][0]] == size
-        for axis, size in zip(access.index, tensor.shape, strict=True)
-    )
-    return nest.kind == CONTRACTION and whole
-
-
-def _copy(tensors: dict[str, Tensor], node: Node) -> Nest:
-    """The nest that moves a reshape's input, element by element in row-major order."""
-    source, target = tensors[node.inputs[0]], tensors[node.name]
-    loops = tuple((f"i{axis}", size) for axis, size in enumerate(source.shape))
-    index = tuple(Affine(((name, 1),)) for name, _ in loops)
-    return Nest(loops, Access(node.name, _row_major(source, target)), "=", Access(source.name, index))
-
-
-def _row_major(source: Tensor, target: Tensor) -> tuple[Affine, ...]:
-    """The target's index in terms of loops i0, i1, … over the source, where the target only merges source axes."""
-    axes: list[list[int]] = []
-    place = 0
-    for size in target.shape:
-        taken = [place]
-        while prod(source.shape[a] for a in taken) < size:
-            taken.append(taken[-1] + 1)
-        place = taken[-1] + 1
-        axes.append(taken)
-    axes[-1] += range(place, len(source.shape))
-    return tuple(Affine(tuple((f"i{a}", prod(source.shape[a + 1 : t[-1] + 1])) for a in t)) for t in axes)
-
-
-def _absorb(nest: Nest, aliases: dict[str, str], tensors: dict[str, Tensor]) -> Nest:
-    """The nest reading what stands behind an alias: the loop over a merged axis is split into the source's axes."""
+def _absorb(nest: Nest, absorbed: set[str], aliases: dict[str, str], tensors: dict[str, Tensor]) -> Nest:
     for access in nest.reads:
-        if access.tensor in aliases:
-            source, merged = tensors[aliases[access.tensor]], tensors[access.tensor]
-            nest = _split_loops(nest, access, source, merged)
+        if access.tensor in absorbed:
+            nest = absorb(nest, access, tensors[aliases[access.tensor]], tensors[access.tensor].shape)
     return nest
-
-
-def _split_loops(nest: Nest, access: Access, source: Tensor, merged: Tensor) -> Nest:
-    axes = _row_major(source, merged)
-    values: dict[str, Affine] = {}
-    loops: list[tuple[str, int]] = []
-    names: dict[int, str] = {}
-    by_loop = {axis.terms[0][0]: inner for axis, inner in zip(access.index, axes, strict=True)}
-    for name, extent in nest.loops:
-        inner = by_loop.get(name)
-        if inner is None or len(inner.terms) == 1:
-            names |= {int(inner.terms[0][0][1:]): name} if inner else {}
-            loops.append((name, extent))
-            continue
-        parts = [(int(part[1:]), coefficient) for part, coefficient in inner.terms]
-        names |= {axis: f"{name}{axis}" for axis, _ in parts}
-        loops += [(names[axis], source.shape[axis]) for axis, _ in parts]
-        values[name] = Affine(tuple((names[axis], coefficient) for axis, coefficient in parts))
-    split = nest.substitute(values, tuple(loops))
-    old = next(a for a in split.reads if a.tensor == access.tensor)
-    index = tuple(Affine(((names[axis], 1),)) for axis in range(len(source.shape)))
-    return _replace(split, old, Access(source.name, index))
-
-
-def _replace(nest: Nest, old: Access, new: Access) -> Nest:
-    return Nest(nest.loops, nest.output, nest.update, map_accesses(nest.body, {old: new}))
 
 
 def _start(statement: _Statement, tensors: dict[str, Tensor]) -> Group:

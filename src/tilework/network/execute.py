@@ -167,14 +167,14 @@ def _evaluate(expression: Expression, reads: Reads, out: Array | None = None) ->
 
 def _scatter(nest: Nest, arrays: Mapping[str, Array], view: Array) -> None:
     """Run a nest that may write a place more than once: all iterations apart, then put together into `view`."""
-    names, extents = zip(*nest.parallel_loops, strict=True)
-    values = np.empty(extents, view.dtype)
+    single = _one_by_one(nest)
+    parallel = [name for name, _ in nest.parallel_loops]
+    names = sorted(parallel, key=lambda name: name not in single)
+    values = np.empty([nest.extents[name] for name in names], view.dtype)
     apart = Access("", tuple(Affine(((name, 1),)) for name in names))
     _compute(nest, arrays, views.view(values, apart, (0,) * values.ndim, nest.loops, whole=True), accumulate=False)
-    target = view[(*(slice(None) if name in names else 0 for name, _ in nest.loops), ...)]
-    single = _one_by_one(nest)
-    order = sorted(range(len(names)), key=lambda i: names[i] not in single)
-    target, values = target.transpose(order), values.transpose(order)
+    target = view[(*(slice(None) if name in parallel else 0 for name, _ in nest.loops), ...)]
+    target = target.transpose([parallel.index(name) for name in names])
     function = UPDATES[nest.update].function
     for point in product(*map(range, target.shape[: len(single)])):
         index: Any = (*point, ...)  # the dots, so that a single place is an array too

@@ -177,7 +177,7 @@ class Nest:
         body = self.body
         if self.update == "+=" and isinstance(body, Apply) and body.function == "mul":
             left, right = body.arguments
-            if isinstance(left, Access) and isinstance(right, Access) and left.tensor != right.tensor:
+            if isinstance(left, Access) and isinstance(right, Access) and left != right:
                 return CONTRACTION
         if self.update != "=":
             return REDUCTION
