@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tilework.compiler.simplify import Simplified, drop_dropout, drop_unused, fold_batch_norm, readers, simplify
+from tilework.compiler.simplify import Simplified, drop_identities, drop_unused, fold_batch_norm, readers, simplify
 from tilework.frontend.weight_files import seeded
 from tilework.network.execute import execute
 from tilework.network.graph_text import parse_graph
@@ -46,7 +46,7 @@ def test_readers_count_each_read_and_each_output() -> None:
 
 def test_dropout_goes() -> None:
     state = start("graph g\ninput x float32[2]\na = dropout(x)\nb = dropout(a)\nc = relu(b)\nd = add(b, c)\noutput d\n")
-    after = drop_dropout(state)
+    after = drop_identities(state)
     assert body(after) == "c = relu(x)\nd = add(x, c)\noutput d"
     assert after.log == (
         "dropped a: dropout does nothing at inference",
@@ -57,7 +57,7 @@ def test_dropout_goes() -> None:
 
 def test_a_dropout_that_is_an_output_stays() -> None:
     state = start("graph g\ninput x float32[2]\na = dropout(x)\nb = relu(a)\noutput a\noutput b\n")
-    assert drop_dropout(state) == state
+    assert drop_identities(state) == state
 
 
 @pytest.mark.parametrize(

@@ -238,6 +238,15 @@ def test_pools(operator: str, kernel: Any, stride: Any, pads: Any, mode: str, co
     agrees(model_of([node], {}, (1, 2, 9, 8)))
 
 
+@pytest.mark.parametrize("operator", ["MaxPool", "AveragePool", "Conv"])
+@pytest.mark.parametrize(("kernel", "stride"), [((3, 3), (1, 1)), ((3, 3), (2, 2)), ((2, 2), (2, 2)), ((5, 3), (3, 2))])
+def test_more_padding_before_than_behind(operator: str, kernel: tuple[int, int], stride: tuple[int, int]) -> None:
+    window: dict[str, Any] = {"kernel_shape": kernel, "strides": stride, "auto_pad": "SAME_LOWER"}
+    constants = {"w": np.random.default_rng(0).standard_normal((3, 2, *kernel)).astype(np.float32)}
+    inputs = ["x", "w"] if operator == "Conv" else ["x"]
+    agrees(model_of([helper.make_node(operator, inputs, ["y"], **window)], constants, (1, 2, 9, 8)))
+
+
 @pytest.mark.parametrize("size", [6, 7, 8, 9])
 @pytest.mark.parametrize("stride", [2, 3])
 @pytest.mark.parametrize("operator", ["MaxPool", "AveragePool"])

@@ -147,7 +147,8 @@ def _text(executable: Executable, reading: Reading, results: list[dict[str, Arra
 
 def _digit(place: int, values: Array) -> tuple[str, ...]:
     first, second = (int(c) for c in values.argsort()[::-1][:2])
-    return str(place + 1), str(first), percent(float(values[first])), str(second), percent(float(values[second]))
+    likely, next_likely = (percent(float(values[c]), 2) for c in (first, second))
+    return str(place + 1), str(first), likely, str(second), next_likely
 
 
 def _answer(reading: Reading, results: list[dict[str, Array]]) -> str:

@@ -25,8 +25,11 @@ def quantity(value: float, unit: str) -> str:
     return f"{value / scale:.4g} {prefix}{unit}"
 
 
-def percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+def percent(share: float, digits: int = 1) -> str:
+    """A share as a percentage, one that is almost 1 never rounded up to 100 %."""
+    rounded = round(100 * share, digits)
+    shown = 100 - 10**-digits if rounded >= 100 and share < 1 else rounded
+    return f"{shown:.{digits}f} %"
 
 
 def columns(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:

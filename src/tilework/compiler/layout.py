@@ -132,6 +132,8 @@ class Frame:
             return Operand(self.buffer.memory, self.base + constant, strides, _trim(steps))
         wrap = self.total_bytes
         steps = _trim(tuple(step % wrap for step in steps))
+        if not steps:
+            return Operand(self.buffer.memory, self.base + constant % wrap, strides)
         return Operand(self.buffer.memory, self.base, strides, steps, constant % wrap, wrap)
 
     def offset(self, low: list[int]) -> int:

@@ -47,7 +47,8 @@ class Compilation:
             return "".join(f"{g.name}: {t}\n" for g, t in zip(self.groups, self.tilings, strict=True))
         if stage == "allocate":
             return "".join(f"{address:#012x} {name}\n" for name, address in sorted(self.dram.plain.items()))
-        return print_program(self.program.instructions)
+        names = {layer.first: f"{layer.name}: {layer.operation}" for layer in self.program.layers}
+        return print_program(self.program.instructions, names)
 
 
 STAGES = ("simplify", "fuse", "tile", "allocate", "lower")

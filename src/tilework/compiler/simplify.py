@@ -30,7 +30,7 @@ class Simplified:
 def simplify(graph: Graph, weights: Weights) -> Simplified:
     """All passes in order."""
     state = Simplified(graph, weights)
-    for a_pass in (drop_unused, drop_dropout, fold_batch_norm, drop_unused):
+    for a_pass in (drop_unused, drop_identities, fold_batch_norm, drop_unused):
         state = a_pass(state)
     return state
 
@@ -40,16 +40,17 @@ def readers(graph: Graph) -> Counter[str]:
     return Counter([name for node in graph.nodes for name in node.inputs] + list(graph.outputs))
 
 
-def drop_dropout(state: Simplified) -> Simplified:
-    """Dropout is the identity at inference: its readers read its input."""
+def drop_identities(state: Simplified) -> Simplified:
+    """An alias of its input's own shape, such as dropout at inference, goes: its readers read its input."""
     graph = state.graph
     source: dict[str, str] = {}
     nodes, log = [], list(state.log)
     for node in graph.nodes:
         node = replace(node, inputs=tuple(source.get(n, n) for n in node.inputs))
-        if node.operation == "dropout" and node.name not in graph.outputs:
+        same = graph.tensors[node.inputs[0]].shape == graph.tensors[node.name].shape
+        if graph.expansion(node).is_alias and same and node.name not in graph.outputs:
             source[node.name] = node.inputs[0]
-            log.append(f"dropped {node.name}: dropout does nothing at inference")
+            log.append(f"dropped {node.name}: {node.operation} does nothing at inference")
         else:
             nodes.append(node)
     return replace(state, graph=graph.replace(graph.sources, nodes, graph.outputs), log=tuple(log))

@@ -57,7 +57,7 @@ def _extra(s: Site, kernel: Pair, stride: Pair, dilation: Pair, before: Pair, be
     """How much more padding there is behind than before; where it is less, so much that no window is added."""
     extra = []
     for size, k, step, d, p, more in zip(_image(s), kernel, stride, dilation, before, behind, strict=True):
-        room = size + 2 * p - d * (k - 1) - 1
+        room = size + 2 * p - d * (k - 1) - 1 + (max(step, 1) - 1 if s.integer("ceil_mode", 0) else 0)
         if more < 0 and room // max(step, 1) != (room + more) // max(step, 1):
             s.fail("the padding behind must not be less than that before where that makes fewer windows")
         extra.append(max(more, 0))
