@@ -128,7 +128,7 @@ class Drawing:
         if self.often():
             inputs.append(self.weight((filters,)))
         stride, dilation = self.pair(1, 3), self.pair(1, 2)
-        extra = (0, 0) if self.often() else self.pair(0, 2)
+        extra = (0, 0) if self.often() else self.pair(-1, 2)
         self.node("conv2d", *inputs, groups=groups, stride=stride, padding=padding, dilation=dilation, extra=extra)
 
     def linear(self, source: str) -> None:

@@ -25,7 +25,7 @@ from tilework.simulator.cycle import LayerTime, simulate
 Draw = Callable[[Any], tuple[Graph, Compilation]]
 
 
-@settings(max_examples=120, derandomize=True, deadline=None)
+@settings(max_examples=80, derandomize=True, deadline=None)
 @given(data=st.data())
 def test_the_footprint_is_what_is_allocated(data: Any, draw: Draw) -> None:
     _, compilation = draw(data)
@@ -75,7 +75,7 @@ def test_the_estimate_is_near_the_simulation(machine: str) -> None:
     assert sum(0.9 < ratio < 1.1 for ratio in ratios) > len(ratios) * 7 / 8
 
 
-@settings(max_examples=120, derandomize=True, deadline=None)
+@settings(max_examples=80, derandomize=True, deadline=None)
 @given(data=st.data())
 def test_the_estimate_of_tiny_layers(data: Any, draw: Draw) -> None:
     """A few instructions for a few bytes: within a factor of 2 where the queues have 4 places or more."""

@@ -180,8 +180,9 @@ def test_flattening_is_absorbed_by_what_sums_over_it() -> None:
         ("f = flatten(x)\nr = relu(f)\ny = linear(f, w)\noutput y\noutput r", ["f", "r", "y"]),
         ("f = flatten(x, start=2)\ng = flatten(f)\ny = linear(g, w)\noutput y", ["f", "y"]),
         ("f = flatten(x)\ng = flatten(v)\ny = linear(f, g)\noutput y", ["f", "g", "y"]),
+        ("f = flatten(x)\ny = linear(f, f)\noutput y", ["f", "y"]),
     ],
-    ids=["output", "not summed", "output and summed", "both", "flattened twice", "both operands"],
+    ids=["output", "not summed", "output and summed", "both", "flattened twice", "both operands", "twice one"],
 )
 def test_flattening_is_a_copy_elsewhere(nodes: str, expected: list[str]) -> None:
     sources = "input x float32[2,3,4,5]\nparameter w float32[7,60]\nparameter v float32[7,3,4,5]\n"

@@ -149,14 +149,15 @@ def test_padding_is_filled_on_chip() -> None:
 
 
 def test_a_tile_that_lies_wholly_in_the_padding_loads_nothing() -> None:
-    """One pixel with a border of 2: of five columns one is the pixel, of five rows too."""
+    """One pixel with a border of 2: of five columns one is the pixel, of five rows too; the other pairs are loops."""
     nodes = "input x float32[1,1,1,1]\nparameter w float32[1,1,1,1]\ny = conv2d(x, w, padding=[2,2])\noutput y\n"
     got = moving(code(nodes, {"p": 1, "q": 1}, 2, (2, 0, 2), (1, 1, 1), x=0, y=0x100))
     assert [line for line in got if line.startswith("load")] == [
         "load <1> wram 0x0 {4} = dram 0x1000 {4}",
         "load <1> nram 0x0 {4} = dram 0x0 {4}",
     ]
-    assert sum(line.startswith("fill") for line in got) == 24
+    assert got.count("fill <1> nram 0x0 {4} = #0") == 8
+    assert got.count("loop 2") == 2 + 3 * 2
 
 
 def test_gaps_in_a_tile_of_a_flattened_tensor_are_not_stored() -> None:

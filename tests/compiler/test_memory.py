@@ -90,7 +90,7 @@ def lifetimes(graph: Graph, groups: tuple[Group, ...]) -> dict[str, set[int]]:
     return {name: set(range(made[name], used[name] + 1)) for name in made}
 
 
-@settings(max_examples=150, derandomize=True, deadline=None)
+@settings(max_examples=80, derandomize=True, deadline=None)
 @given(data=st.data())
 def test_live_activations_do_not_overlap(data: Any, draw: Callable[[Any], tuple[Graph, Compilation]]) -> None:
     _, compilation = draw(data)

@@ -98,7 +98,7 @@ def test_weights_that_do_not_fit(weights: Weights, message: str) -> None:
     assert str(caught.value) == message
 
 
-@settings(max_examples=120, derandomize=True, deadline=None)
+@settings(max_examples=80, derandomize=True, deadline=None)
 @given(data=st.data())
 def test_packed_weights_hold_every_element_and_are_loaded_from_end_to_end(
     data: Any, draw: Callable[[Any], tuple[Graph, Compilation]]

@@ -148,7 +148,7 @@ def test_a_product_of_a_tensor_with_itself_is_a_contraction(small: Small) -> Non
     np.testing.assert_array_equal(run(program, {"x": x})["y"], x @ x.T)
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=40, derandomize=True, deadline=None)
 @given(data=st.data())
 def test_compiling_twice_gives_the_same_program(data: Any, draw: Callable[[Any], tuple[Graph, Compilation]]) -> None:
     graph, first = draw(data)

@@ -171,7 +171,7 @@ def test_scratchpads_that_are_too_small(nram: int, wram: int, lacks: str, small:
     assert {tiling.tiles[loop] for loop in tiling.order} == {1}
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=40, derandomize=True, deadline=None)
 @given(data=st.data())
 def test_the_bytes_that_are_said_to_be_enough_are(data: Any, draw: Draw, small: Small) -> None:
     """Each group says, on a machine without scratchpads, what it needs; so much suffices, and less does not."""

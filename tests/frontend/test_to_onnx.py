@@ -58,6 +58,7 @@ CASES: list[Case] = [
     ("softmax", ((3, 7),), {}),
     ("softmax", ((2, 3, 4),), {"axis": 1}),
     ("conv2d", (IMAGE, (6, 4, 3, 3)), {"padding": (1, 0), "extra": (1, 2)}),
+    ("conv2d", (IMAGE, (6, 4, 2, 3)), {"padding": (1, 2), "extra": (-1, -1)}),
     ("max_pool2d", (IMAGE,), {"kernel": (3, 3), "extra": (1, 1)}),
     ("avg_pool2d", (IMAGE,), {"kernel": (3, 3), "padding": (1, 1), "count_padding": False}),
     ("avg_pool2d", (IMAGE,), {"kernel": (3, 3), "extra": (1, 1), "count_padding": False}),

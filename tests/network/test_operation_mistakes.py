@@ -55,6 +55,11 @@ MISTAKES: list[tuple[str, Given, str]] = [
         case((1, 1, 8, 8), (2, 1, 3, 3), padding=(0, -1)),
         "the padding must be at least 0, not -1",
     ),
+    (
+        "conv2d",
+        case((1, 1, 8, 8), (2, 1, 3, 3), padding=(0, 1), extra=(0, -2)),
+        "the padding must be at least 0, not -1",
+    ),
     ("conv2d", case((1, 1, 8, 8), (2, 1, 3, 3), stride=2), "conv2d's stride must be 2 integers, not 2"),
     ("conv2d", case((1, 1, 8, 8), (2, 1, 3, 3), stride=(1.0, 2)), "conv2d's stride must be 2 integers, not (1.0, 2)"),
     ("conv2d", case((1, 1, 8, 8), (2, 1, 3, 3), groups=True), "conv2d's groups must be an integer, not True"),

@@ -41,6 +41,7 @@ CASES: dict[str, list[Case]] = {
         case((1, 3, 4, 5), (3, 1, 2, 2), groups=3, stride=(2, 1)),
         case((1, 1, 2, 2), (1, 1, 2, 2), padding=(3, 3)),
         case((1, 2, 5, 4), (2, 2, 3, 3), stride=(2, 1), padding=(1, 0), extra=(1, 2)),
+        case((1, 2, 5, 4), (2, 2, 2, 3), padding=(1, 2), extra=(-1, -2)),
     ],
     "linear": [case((1, 1), (1, 1)), case((2, 3), (4, 3)), case((3, 5), (2, 5), (2,))],
     "max_pool2d": [

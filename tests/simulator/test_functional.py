@@ -67,9 +67,10 @@ def test_functions_of_two_values_and_of_a_constant(program: Build, name: str) ->
     with np.errstate(invalid="ignore"):
         expected, halved = TWO[name](X, Y), TWO[name](np.float32(0.1), Y)
     given = apply(program, f"{name} <12> nram 0x60 {{4}} = nram 0x0 {{4}}, nram 0x30 {{4}}")
-    np.testing.assert_array_equal(given, expected)
+    exact = 0 if name != "vpow" else 3e-7  # NumPy may compute powers of scalars and of vectors differently
+    np.testing.assert_allclose(given, expected, rtol=exact)
     given = apply(program, f"{name} <12> nram 0x60 {{4}} = #0.1, nram 0x30 {{4}}")
-    np.testing.assert_array_equal(given, halved)
+    np.testing.assert_allclose(given, halved, rtol=exact)
 
 
 def test_fill(program: Build) -> None:

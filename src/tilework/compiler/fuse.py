@@ -63,7 +63,7 @@ def _statements(graph: Graph) -> tuple[list[_Statement], dict[str, Tensor]]:
 def _must_exist(graph: Graph, aliases: dict[str, str]) -> set[str]:
     """Aliases that must be made as tensors: outputs, and those that something reads and cannot absorb.
 
-    A contraction absorbs one alias: two would have to be split alike.
+    A contraction absorbs one alias that it reads once: two reads would have to be split alike.
     """
     wanted = aliases.keys() & set(graph.outputs)
     for node in graph.nodes:
@@ -71,7 +71,7 @@ def _must_exist(graph: Graph, aliases: dict[str, str]) -> set[str]:
         for name in read:
             reads = [(n, a) for n in graph.nests(node) for a in n.reads if a.tensor == name]
             shapes = graph.tensors[aliases[name]].shape, graph.tensors[name].shape
-            if not reads or len(read) > 1 or not all(absorbs(n, a, *shapes) for n, a in reads):
+            if len(reads) != 1 or len(read) > 1 or not absorbs(*reads[0], *shapes):
                 wanted.add(name)
     return wanted
 

@@ -161,13 +161,17 @@ class Frame:
     def clip(self, place: Place) -> tuple[tuple[int, int], ...]:
         """Per axis, how much of the tile's box lies before and behind the tensor, for the first tile of each run."""
         ranges = self.current(place)
-        shape = self.group.tensors[self.buffer.access.tensor].shape
         result = []
-        for axis, (extent, size) in enumerate(zip(self.sizes(ranges), shape, strict=True)):
+        for axis in range(len(self.buffer.access.index)):
             constant, weights = self.corner(axis, ranges)
-            low = constant + linear(place[: self.level], weights)[0]
-            result.append((min(extent, max(0, -low)), min(extent, max(0, low + extent - size))))
+            result.append(self.cut(axis, constant + linear(place[: self.level], weights)[0], ranges))
         return tuple(result)
+
+    def cut(self, axis: int, low: int, ranges: dict[str, int]) -> tuple[int, int]:
+        """How much of a box that begins at `low` lies before and behind the tensor along an axis."""
+        extent = self.sizes(ranges)[axis]
+        over = low + extent - self.group.tensors[self.buffer.access.tensor].shape[axis]
+        return min(extent, max(0, -low)), min(extent, max(0, over))
 
     def current(self, place: Place) -> dict[str, int]:
         """Iterations of each loop that the tile at this place covers: less than `ranges` at a ragged edge."""

@@ -165,13 +165,10 @@ class _Lowering:
             if frame.buffer.access.pad is None or frame.level <= depth:
                 continue
             ranges = frame.ranges | {loop: size}
-            shape = self.group.tensors[frame.buffer.access.tensor].shape
             for axis, index in enumerate(frame.buffer.access.index):
                 if index.coefficient(loop):
                     constant, weights = frame.corner(axis, ranges)
-                    low = constant + weights[depth] * number
-                    high = low + frame.sizes(ranges)[axis] - shape[axis]
-                    found.append((max(0, -low), max(0, high)))
+                    found.append(frame.cut(axis, constant + weights[depth] * number, ranges))
         return found
 
     def emit(self, mnemonic: str, loops: list[tuple[int, ...]], operands: list[Operand | Immediate], add: bool) -> None:

@@ -31,7 +31,7 @@ def _image(s: Site) -> Pair:
 
 
 def _padding(s: Site, kernel: Pair, stride: Pair, dilation: Pair) -> tuple[Pair, Pair]:
-    """The padding before the first row and column, and how much more there is after the last."""
+    """The padding before the first row and column, and how much more (below 0: less) there is after the last."""
     mode = s.text("auto_pad", "NOTSET") or "NOTSET"
     if mode == "VALID":
         return (0, 0), (0, 0)
@@ -40,7 +40,7 @@ def _padding(s: Site, kernel: Pair, stride: Pair, dilation: Pair) -> tuple[Pair,
         if len(pads) != 4 or min(pads) < 0 or max(pads) > SIDE_LIMIT:
             s.fail(f"pads must be 4 integers in 0..{SIDE_LIMIT}, not {list(pads)}")
         behind = (pads[2] - pads[0], pads[3] - pads[1])
-        return (pads[0], pads[1]), _extra(s, kernel, stride, dilation, (pads[0], pads[1]), behind)
+        return (pads[0], pads[1]), behind
     if mode not in ("SAME_UPPER", "SAME_LOWER") or min(*kernel, *stride, *dilation) < 1:
         s.fail(f"auto_pad must be NOTSET, VALID, SAME_UPPER or SAME_LOWER, not {mode}, with sizes of at least 1")
     y, x = (
@@ -49,19 +49,7 @@ def _padding(s: Site, kernel: Pair, stride: Pair, dilation: Pair) -> tuple[Pair,
     )
     if mode == "SAME_UPPER":
         return (y // 2, x // 2), (y % 2, x % 2)
-    before = (y - y // 2, x - x // 2)
-    return before, _extra(s, kernel, stride, dilation, before, (-(y % 2), -(x % 2)))
-
-
-def _extra(s: Site, kernel: Pair, stride: Pair, dilation: Pair, before: Pair, behind: Pair) -> Pair:
-    """How much more padding there is behind than before; where it is less, so much that no window is added."""
-    extra = []
-    for size, k, step, d, p, more in zip(_image(s), kernel, stride, dilation, before, behind, strict=True):
-        room = size + 2 * p - d * (k - 1) - 1 + (max(step, 1) - 1 if s.integer("ceil_mode", 0) else 0)
-        if more < 0 and room // max(step, 1) != (room + more) // max(step, 1):
-            s.fail("the padding behind must not be less than that before where that makes fewer windows")
-        extra.append(max(more, 0))
-    return extra[0], extra[1]
+    return (y - y // 2, x - x // 2), (-(y % 2), -(x % 2))
 
 
 @operator("Conv", 2, 3, "auto_pad dilations group kernel_shape pads strides")
@@ -83,33 +71,33 @@ def _conv(s: Site) -> None:
 def _gemm(s: Site) -> None:
     weight = s.constant(1, "the weight").scaled(s.number("alpha", 1.0))
     x = s.emit("transpose", s.reference(0), to="transposed", order=(1, 0)) if s.integer("transA", 0) else s.reference(0)
-    _linear(s, x, weight, bool(s.integer("transB", 0)), 2)
+    _linear(s, x, weight, bool(s.integer("transB", 0)))
 
 
 @operator("MatMul", 2, 2)
 def _matmul(s: Site) -> None:
     if len(s.shape()) != 2:
         s.fail(f"the input must have 2 axes, not the shape {list(s.shape())}")
-    _linear(s, s.reference(0), s.constant(1, "the weight"), False, 2)
+    _linear(s, s.reference(0), s.constant(1, "the weight"), False)
 
 
-def _linear(s: Site, x: str, weight: Constant, transposed: bool, bias: int) -> None:
+def _linear(s: Site, x: str, weight: Constant, transposed: bool) -> None:
     """x W^T + b, where a bias that isn't one number per output is added by a node of its own."""
     if len(weight.shape) != 2:
         s.fail(f"the weight must have 2 axes, not the shape {list(weight.shape)}")
     name = s.importer.weight(weight if transposed else weight.transposed((1, 0)))
     features = weight.shape[0 if transposed else 1]
-    if not s.given(bias):
+    if not s.given(2):
         s.emit("linear", x, name)
         return
     factor = s.number("beta", 1.0)
-    found = s.importer.constants.get(s.inputs[bias])
+    found = s.importer.constants.get(s.inputs[2])
     if found is not None and found.shape in ((features,), (1, features)):
         s.emit("linear", x, name, s.importer.weight(found.reshaped((features,)).scaled(factor)))
     elif found is not None:
         s.emit("add", s.emit("linear", x, name, to="product"), s.importer.weight(found.scaled(factor)))
     elif factor == 1:
-        s.emit("add", s.emit("linear", x, name, to="product"), s.inputs[bias])
+        s.emit("add", s.emit("linear", x, name, to="product"), s.inputs[2])
     else:
         s.fail(f"beta must be 1 for a bias that the network computes, not {factor}")
 

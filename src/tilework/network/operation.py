@@ -90,11 +90,13 @@ def expand(name: str, shapes: tuple[Shape, ...], attributes: tuple[tuple[str, An
 
 
 def require(condition: bool, message: str) -> None:
+    """Raises NetworkError with the message where the condition fails."""
     if not condition:
         raise NetworkError(message)
 
 
 def rank(shapes: Shapes, name: str, rank: int, what: str) -> Shape:
+    """The shape of an input; raises NetworkError where it has another number of axes."""
     shape = shapes[name]
     require(len(shape) == rank, f"{what} must have {rank} axes, not the shape {list(shape)}")
     return shape

@@ -13,7 +13,8 @@ from tilework.network.text import parse_nest
 def _window(size: int, kernel: int, stride: int, padding: int, dilation: int, extra: int, ceil: bool = False) -> int:
     """The number of windows along an axis with `padding` before, `padding + extra` behind."""
     require(min(kernel, stride, dilation) >= 1, "kernel, stride and dilation must be at least 1")
-    require(min(padding, extra) >= 0, f"the padding must be at least 0, not {min(padding, extra)}")
+    least = min(padding, padding + extra)
+    require(least >= 0, f"the padding must be at least 0, not {least}")
     reach = dilation * (kernel - 1) + 1
     room = size + 2 * padding + extra - reach
     positions = (-(-room // stride) if ceil else room // stride) + 1
@@ -48,7 +49,7 @@ def conv2d(
 ) -> Expansion:
     """Convolution (cross-correlation) as torch.nn.functional.conv2d: x [N,G*C,H,W], w [G*K,C,R,S], b [G*K].
 
-    `extra` is more padding behind the last row and column.
+    `extra` is more (or, below 0, less) padding behind the last row and column.
     """
     n, channels, h, w = rank(s, "x", 4, "the input of conv2d")
     filters, c, r, q = rank(s, "w", 4, "the weight of conv2d")
