@@ -19,14 +19,6 @@ def macs_of(module: Any, shape: tuple[int, ...]) -> int:
     return int(counter.get_total_flops()) // 2
 
 
-def torchvision_models() -> Any:
-    try:
-        from torchvision import models
-    except (ImportError, RuntimeError) as error:  # RuntimeError: built for another torch
-        pytest.skip(f"torchvision cannot be imported: {error}")
-    return models
-
-
 def original_alexnet() -> Any:
     """Krizhevsky et al. 2012, written down once more in torch's terms."""
     nn = torch.nn
@@ -59,8 +51,7 @@ def test_the_original_alexnet() -> None:
         ("resnet152", "resnet152"),
     ],
 )
-def test_torchvision_networks(ours: str, theirs: str) -> None:
-    models = torchvision_models()
+def test_torchvision_networks(ours: str, theirs: str, models: Any) -> None:
     with torch.device("meta"):
         module = getattr(models, theirs)(weights=None).eval()
     counted = count(resolve(ours)).total

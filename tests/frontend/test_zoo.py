@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import subprocess
 import sys
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -60,8 +58,6 @@ TORCHVISION = {
     "alexnet_torchvision": "alexnet",
     **{n: n.removesuffix("_v1") for n in NETWORKS if n.startswith(("vgg", "resnet"))},
 }
-DETECTION = ("roi_align", "ps_roi_align", "roi_pool", "ps_roi_pool", "deform_conv2d")
-TORCHVISION_OPERATORS = ("nms", "qnms", "qroi_align", *DETECTION, *(f"_{name}_backward" for name in DETECTION))
 
 
 def parameters(graph: Graph) -> int:
@@ -78,21 +74,6 @@ def torch() -> Any:
     module = pytest.importorskip("torch", reason="PyTorch is not installed")
     module.set_num_threads(1)
     return module
-
-
-@pytest.fixture(scope="module")
-def models(torch: Any) -> Any:
-    """torchvision.models, also where torchvision's compiled operators don't match this torch: models need none."""
-    if find_spec("torchvision") is None:
-        pytest.skip("torchvision is not installed")
-    try:
-        return importlib.import_module("torchvision.models")
-    except RuntimeError:
-        for name in [n for n in sys.modules if n.partition(".")[0] == "torchvision"]:
-            del sys.modules[name]
-    for name in TORCHVISION_OPERATORS:
-        torch.library.define(f"torchvision::{name}", "(Tensor x) -> Tensor")
-    return importlib.import_module("torchvision.models")
 
 
 def test_tables_are_whole() -> None:
