@@ -5,7 +5,7 @@ The names below are imported when they are first used, so that `import tilework`
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from tilework.commands.text import columns as table
+    from tilework.plain import columns as table
     from tilework.cost.count import count as count
     from tilework.executable import Executable as Executable
     from tilework.executable import compile_network as compile
@@ -56,7 +56,7 @@ _EXPORTS = {  # name: where it is
     "random_inputs": "tilework.executable:random_inputs",
     "read_digits": "tilework.frontend.images:digits",
     "simulate": "tilework.simulator.cycle:simulate",
-    "table": "tilework.commands.text:columns",
+    "table": "tilework.plain:columns",
 }
 
 __all__ = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +77,19 @@ class Executable:
         """Write the program as a `.tile` file, whole or not at all."""
         save(self.program, path)
 
+    def to_dict(self) -> dict[str, Any]:
+        """The cost as JSON-able data, with the names of the network and the machine."""
+        return {"network": self.program.name, "machine": self.program.machine.name, **self.cost.to_dict()}
+
+    def to_dataframe(self) -> Any:
+        """A pandas DataFrame with a row per layer; raises MissingPackageError without pandas."""
+        return self.cost.to_dataframe()
+
     def __str__(self) -> str:
-        cost = self.cost
-        return (
-            f"{self.program.name} for {self.program.machine.name}: {len(self.program.instructions)} instructions, "
-            f"{cost.cycles} cycles ({cost.cycles / max(1.0, cost.bound_cycles):.3f} of the bound), "
-            f"{cost.dram_bytes} DRAM bytes"
-        )
+        return f"{self.program.name} on {self.program.machine.name}\n\n{self.cost}"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
 
 
 def find_weights(graph: Graph, spec: str, file: str | Path | None = None, seed: int | None = None) -> Weights:

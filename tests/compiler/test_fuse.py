@@ -166,6 +166,12 @@ def test_nothing_joins_a_tensor_that_several_nests_make() -> None:
     assert [group.compulsory_bytes for group in found] == [4 * (window + mean), 4 * (mean + one)] * 4 + [4 * 16]
 
 
+def test_a_window_over_an_axis_of_one_place_is_not_joined_to_a_reshape() -> None:
+    """The copy writes that axis at the index 0, which is no loop to split."""
+    nodes = "input x float32[1,1,5,3]\nr = reshape(x, shape=[5,3,1,1])\np = max_pool2d(r, kernel=[1,1], stride=[1,1])\n"
+    assert together(nodes + "output p\n") == ["r", "p"]
+
+
 def test_flattening_is_absorbed_by_what_sums_over_it() -> None:
     nodes = "input x float32[2,3,4,5]\nparameter w float32[7,60]\nf = flatten(x)\ny = linear(f, w)\noutput y\n"
     assert text(nodes) == ("group y (linear)\n  n<2 k<7 c1<3 c2<4 c3<5: y[n,k] += x[n,c1,c2,c3] * w[k,20*c1+5*c2+c3]\n")

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from tilework.commands.options import json_option, print_json
-from tilework.commands.text import columns, quantity
+from tilework.plain import columns, quantity
 from tilework.machine.convert import to_dict
 from tilework.machine.load import load_machine, machine_hash, machine_names, to_toml
 from tilework.machine.machine import Machine

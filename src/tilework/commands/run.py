@@ -7,14 +7,14 @@ from typing import Any
 import click
 import numpy as np
 
-from tilework.commands.costs import layers, totals
 from tilework.commands.options import json_option, machine_option, print_json, weights_options
 from tilework.commands.progress import progress, working
 from tilework.commands.reading import Reading, read_inputs
-from tilework.commands.text import columns, percent
 from tilework.errors import ProgramError
 from tilework.executable import Array, Executable, compile_network, find_weights, load_executable
 from tilework.frontend.resolve import resolve
+from tilework.plain import columns, percent
+from tilework.simulator.tables import layers, totals
 
 TOLERANCE = 1e-4
 SHOWN_DIGITS = 50
@@ -117,7 +117,7 @@ def _record(
         "utilisation": cost.utilisation,
         "units": cost.units,
         "dram_bytes": cost.dram_bytes,
-        "dram_bytes_bound": sum(layer.compulsory_bytes for layer in program.layers),
+        "dram_bytes_bound": cost.compulsory_bytes,
         "energy_joules": cost.energy_joules,
         "outputs": [{name: values.tolist() for name, values in outputs.items()} for outputs in results],
         "classes": [[int(c) for c in _scores(outputs).argsort()[::-1][:5]] for outputs in results],
@@ -132,11 +132,10 @@ def _scores(outputs: dict[str, Array]) -> Array:
 
 def _text(executable: Executable, reading: Reading, results: list[dict[str, Array]], error: float | None) -> str:
     program, cost = executable.program, executable.cost
-    compulsory = sum(layer.compulsory_bytes for layer in program.layers)
     parts = [
         f"{program.name} on {program.machine.name} · weights: {program.facts.get('weights')} · input: {reading.origin}",
         _answer(reading, results),
-        totals(cost, compulsory, len(results)),
+        totals(cost, len(results)),
         layers(cost),
         f"on the host: {', '.join(program.host_operations) or 'none'}",
     ]

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from tilework.commands.costs import layers, totals
 from tilework.commands.options import json_option, print_json
 from tilework.errors import ProgramError
 from tilework.files import replacing
@@ -42,9 +41,7 @@ def simulate(file: str, machine: str | None, trace: str | None, timeline: bool, 
     if as_json:
         print_json(cost.to_dict())
         return
-    parts = [f"{program.name} on {program.machine.name}", totals(cost, sum(p.compulsory_bytes for p in program.layers))]
-    if program.layers:
-        parts.append(layers(cost))
+    parts = [f"{program.name} on {program.machine.name}", str(cost)]
     if timeline:
         shown = events(program, SHOWN_EVENTS)
         parts += [gantt(shown), listing(shown)]

@@ -112,9 +112,13 @@ def _is_pointwise(nest: Nest, access: Access) -> bool:
 
 
 def _own_loops(access: Access) -> bool:
-    """Whether each axis is a loop of its own, from 0 in steps of 1."""
-    names = [axis.terms[0][0] for axis in access.index if len(axis.terms) == 1 and axis.terms[0][1] == 1]
-    return len(set(names)) == len(access.index) and all(axis.offset == 0 for axis in access.index)
+    """Whether each axis is a loop of its own."""
+    return all(_is_loop(axis) for axis in access.index) and len(access.loops()) == len(access.index)
+
+
+def _is_loop(axis: Affine) -> bool:
+    """Whether an index is one loop, from 0 in steps of 1."""
+    return axis == Affine(((axis.terms[0][0], 1),)) if axis.terms else False
 
 
 def _is_window(nest: Nest, access: Access, group: Group) -> bool:
@@ -126,7 +130,7 @@ def _is_window(nest: Nest, access: Access, group: Group) -> bool:
         low, high = axis.bounds(nest.extents)
         if low < 0 or high >= size or axis.offset:
             return False
-        if len(axis.terms) > 1 and not (_side_by_side(nest, axis) and made == Affine(((made.terms[0][0], 1),))):
+        if len(axis.terms) > 1 and not (_is_loop(made) and _side_by_side(nest, axis)):
             return False
     return True
 

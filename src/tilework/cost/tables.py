@@ -9,12 +9,11 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tilework.cost.record import MODULE, OTHER_KINDS, Row
-from tilework.errors import MissingPackageError
 from tilework.network.operations import Shape
+from tilework.plain import dataframe as plain_dataframe
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -194,11 +193,7 @@ def csv_text(count: Count) -> str:
 
 def dataframe(count: Count) -> Any:
     """The same as a pandas DataFrame."""
-    try:
-        pandas = import_module("pandas")
-    except ImportError:
-        raise MissingPackageError("to_dataframe needs the package pandas; install it: pip install pandas") from None
-    return pandas.DataFrame([flat(row) for row in count.rows], columns=list(flat(Row())))
+    return plain_dataframe([flat(row) for row in count.rows], list(flat(Row())))
 
 
 def markdown(count: Count) -> str:

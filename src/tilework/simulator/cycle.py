@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from html import escape
 from typing import Any
 
 from tilework.errors import SimulationError
 from tilework.isa.program import Layer, Program
 from tilework.machine.machine import Machine
+from tilework.simulator import tables
 from tilework.simulator.engine import MAX_ITERATIONS, Plan, execute
 from tilework.simulator.structure import QUEUES
 from tilework.simulator.timing import energy, total
@@ -35,7 +37,10 @@ class LayerTime:
 
 @dataclass(frozen=True)
 class Result:
-    """A program's time and cost: `busy_cycles` of each unit and of the DRAM channel, `energy` in joules by part."""
+    """A program's time and cost: `busy_cycles` of each unit and of the DRAM channel, `energy` in joules by part.
+
+    `compulsory_bytes` are the layers' inputs, weights and outputs once, which no program can save.
+    """
 
     cycles: int
     seconds: float
@@ -43,6 +48,7 @@ class Result:
     bound_seconds: float
     busy_cycles: dict[str, int]
     dram_bytes: int
+    compulsory_bytes: int
     macs: int
     vector_operations: int
     utilisation: float
@@ -64,6 +70,16 @@ class Result:
         """The record of `tilework simulate --json`."""
         record = asdict(self)
         return record | {"energy_joules": self.energy_joules, "units": self.units, "layers": list(record["layers"])}
+
+    def to_dataframe(self) -> Any:
+        """A pandas DataFrame with a row per layer; the units' columns are their busy cycles."""
+        return tables.frame(self)
+
+    def __str__(self) -> str:
+        return tables.everything(self)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
 
 
 def simulate(program: Program, *, fold: bool = True, max_iterations: int = MAX_ITERATIONS) -> Result:
@@ -89,6 +105,7 @@ def simulate(program: Program, *, fold: bool = True, max_iterations: int = MAX_I
         bound_seconds=bound / machine.clock_hz,
         busy_cycles=_busy(plan, executions, range(len(plan.kind))),
         dram_bytes=cost.dram_bytes,
+        compulsory_bytes=sum(layer.compulsory_bytes for layer in program.layers),
         macs=cost.macs,
         vector_operations=cost.vector_operations,
         utilisation=cost.macs / (machine.macs_per_cycle * max(1, run.cycles)),

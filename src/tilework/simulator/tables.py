@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from tilework.commands.text import columns, percent, quantity, shorten
-from tilework.simulator.cycle import LayerTime, Result
+from typing import TYPE_CHECKING, Any
 
+from tilework.plain import columns, dataframe, percent, quantity, shorten
+
+if TYPE_CHECKING:
+    from tilework.simulator.cycle import LayerTime, Result
+
+FIELDS = ("name", "operation", "start", "end", "cycles", "bound_cycles", "macs", "dram_bytes")
 UNITS = ("load", "store", "matrix", "vector", "channel")
 
 
-def totals(cost: Result, compulsory_bytes: int, inferences: int = 1) -> str:
+def totals(cost: Result, inferences: int = 1) -> str:
     """A few lines: time beside its bound, units, traffic beside its bound, energy by part."""
     several = "" if inferences == 1 else f" each; {inferences} inferences {quantity(inferences * cost.seconds, 's')}"
     units = " · ".join(f"{unit} {percent(cost.units[unit])}" for unit in UNITS)
@@ -17,7 +22,7 @@ def totals(cost: Result, compulsory_bytes: int, inferences: int = 1) -> str:
         ("cycles", f"{cost.cycles:,} = {quantity(cost.seconds, 's')}{several}"),
         ("MACs", f"{cost.macs:,}, {percent(cost.utilisation)} of the matrix unit's peak"),
         ("busy", units),
-        ("DRAM bytes", f"{cost.dram_bytes:,}{_share(cost.dram_bytes, compulsory_bytes)}"),
+        ("DRAM bytes", f"{cost.dram_bytes:,}{_share(cost.dram_bytes, cost.compulsory_bytes)}"),
         ("energy", f"{quantity(cost.energy_joules, 'J')} ({parts})"),
         ("instructions", f"{cost.instructions:,} executed"),
     ]
@@ -51,3 +56,17 @@ def _layer(layer: LayerTime) -> tuple[str, ...]:
         f"{layer.dram_bytes:,}",
         *shares,
     )
+
+
+def everything(cost: Result) -> str:
+    """The totals and, for a program that has layers, the table of them."""
+    return "\n\n".join([totals(cost), *([layers(cost)] if cost.layers else [])])
+
+
+def frame(cost: Result) -> Any:
+    """A pandas DataFrame with a row per layer; raises MissingPackageError without pandas."""
+    rows = [
+        {name: getattr(layer, name) for name in FIELDS} | {unit: layer.busy_cycles[unit] for unit in UNITS}
+        for layer in cost.layers
+    ]
+    return dataframe(rows, (*FIELDS, *UNITS))

@@ -1,8 +1,12 @@
-"""Numbers and small tables as plain text."""
+"""Numbers and small tables as plain text, and tables as DataFrames for those who have pandas."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+from tilework.errors import MissingPackageError
 
 PREFIXES = (
     (1e12, "T"),
@@ -47,3 +51,12 @@ def columns(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -
 
 def shorten(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def dataframe(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Any:
+    """A pandas DataFrame; raises MissingPackageError without pandas."""
+    try:
+        pandas = import_module("pandas")
+    except ImportError:
+        raise MissingPackageError("to_dataframe needs the package pandas; install it: pip install pandas") from None
+    return pandas.DataFrame(rows, columns=list(columns))
