@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from html import escape
 
 import pytest
 
@@ -17,7 +18,7 @@ def test_text_has_the_totals_and_a_line_per_layer() -> None:
     assert str(result) == f"{totals(result)}\n\n{layers(result)}"
     assert len(layers(result).splitlines()) == 2 + len(result.layers)
     assert f"{result.cycles:,} = " in totals(result)
-    assert result._repr_html_() == f"<pre>{result}</pre>"
+    assert result._repr_html_() == f"<pre>{escape(str(result))}</pre>"
 
 
 def test_several_inferences_multiply_the_time() -> None:
