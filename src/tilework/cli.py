@@ -20,7 +20,10 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: where it is, what it does
     "count": ("tilework.commands.count:count", "Parameters, neurons, operations and bytes, a line per layer."),
     "compile": ("tilework.commands.compile:compile", "A program for a processor, as an executable file."),
     "run": ("tilework.commands.run:run", "Values and exact cycles on the simulated processor."),
-    "simulate": ("tilework.commands.simulate:simulate", "The exact time of an executable or of assembly text."),
+    "simulate": (
+        "tilework.commands.simulate:simulate",
+        "The exact time of an executable, of assembly text or of a program in the tile language.",
+    ),
     "networks": ("tilework.commands.networks:networks", "The networks known by name."),
     "machines": ("tilework.commands.machines:machines", "The processors known by name."),
     "exercise": ("tilework.commands.exercise:exercise", "The exercise book: the list, or an answer, computed now."),
