@@ -5,7 +5,6 @@ The names below are imported when they are first used, so that `import tilework`
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from tilework.plain import columns as table
     from tilework.cost.count import count as count
     from tilework.executable import Executable as Executable
     from tilework.executable import compile_network as compile
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from tilework.network.graph import Graph as Graph
     from tilework.network.graph import GraphBuilder as GraphBuilder
     from tilework.network.graph_text import parse_graph as parse_graph
+    from tilework.plain import columns as table
     from tilework.simulator.cycle import simulate as simulate
     from tilework.simulator.hazards import find_races as find_races
     from tilework.simulator.timeline import events as events

@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from tilework.commands.options import json_option, print_json
-from tilework.plain import columns, quantity
 from tilework.machine.convert import to_dict
 from tilework.machine.load import load_machine, machine_hash, machine_names, to_toml
 from tilework.machine.machine import Machine
+from tilework.plain import columns, quantity
 
 
 @click.command()
