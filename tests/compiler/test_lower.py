@@ -172,9 +172,11 @@ def test_gaps_in_a_tile_of_a_flattened_tensor_are_not_stored() -> None:
 
 def test_neighbouring_loops_become_one() -> None:
     """4 filters of a 1x1 convolution over 3x3 pixels: one loop over all pixels, one over what is summed."""
-    nodes = "input x float32[1,8,3,3]\nparameter w float32[4,8,1,1]\ny = conv2d(x, w)\noutput y\n"
-    got = code(nodes, {}, 0, (0, 0, 0), (1, 1, 1), x=0, y=0x200)
+    nodes = "input x float32[1,8,3,3]\nparameter w float32[4,8,1,1]\ny = conv2d(x, w)\nr = relu(y)\noutput r\n"
+    got = code(nodes, {}, 0, (0, 0, 0), (1, 1, 1), x=0, r=0x200)
     assert "contract <4, 9, 8> nram 0x120 {4, 16, 0} = nram 0x0 {0, 32, 4} * wram 0x0 {32, 0, 4}\n" in got
+    assert "vmax <36> nram 0x120 {4} = nram 0x120 {4}, #0\n" in got
+    assert "store <36> dram 0x200 {4} = nram 0x120 {4}\n" in got
 
 
 def test_an_index_that_runs_backwards_is_refused() -> None:

@@ -32,8 +32,8 @@ class Step:
 def steps(nest: Nest) -> tuple[Step, ...]:
     """The instructions of a vector nest, in order; a reduction comes last and reads one access or temporary.
 
-    A subexpression is written into the output itself where that is safe: the output may share its tile with the
-    operand of equal index, so that operand must not be read after the first write.
+    Subexpressions go to temporaries and only the last instruction writes the output, so that the output may share its
+    tile with the operand of equal index.
     """
     writer = _Writer(nest)
     if nest.update == "=":
