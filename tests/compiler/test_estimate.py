@@ -13,13 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tilework.compiler.estimate import Estimator
+from tilework.compiler.group import Group
 from tilework.compiler.layout import Frame
 from tilework.compiler.pipeline import Compilation, compile_graph
+from tilework.compiler.tile import tile
+from tilework.errors import CompileError
 from tilework.frontend.weight_files import seeded
 from tilework.frontend.zoo import network
 from tilework.machine.load import load_machine
 from tilework.machine.machine import Control, Machine
-from tilework.network.graph import Graph
+from tilework.network.graph import Graph, Tensor
+from tilework.network.text import parse_nest
 from tilework.simulator.cycle import LayerTime, simulate
 
 Draw = Callable[[Any], tuple[Graph, Compilation]]
@@ -38,6 +42,15 @@ def test_the_footprint_is_what_is_allocated(data: Any, draw: Draw) -> None:
         for name, estimated in (("nram", nram), ("wram", wram)):
             assert int(estimated[0]) == sum(f.total_bytes for f in frames if f.buffer.memory == name)
         assert float(estimator.cycles(tiling.levels, tiling.slots)[0]) == pytest.approx(tiling.cycles)
+
+
+def test_every_temporary_tile_is_counted(small: Callable[..., Machine]) -> None:
+    """Two operands, the output and two temporaries, 4 bytes each where one element is computed at a time."""
+    nest = parse_nest("i<50: o[i] = (a[i] + b[i]) * (a[i] - b[i])")
+    group = Group(("square",), "square", nest.loops, (nest,), {name: Tensor(name, (50,)) for name in "abo"})
+    assert tile(group, small(20, 0)).tiles == {"i": 1}
+    with pytest.raises(CompileError, match="NRAM of at least 20 bytes, not 16"):
+        tile(group, small(16, 0))
 
 
 def machines() -> dict[str, Machine]:

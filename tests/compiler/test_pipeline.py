@@ -166,6 +166,21 @@ def test_groups_that_differ_in_names_are_tiled_alike(small: Small) -> None:
     assert [buffer.name for buffer in other.plan.buffers] == ["a", "v", "b"]
 
 
+def test_groups_that_differ_in_what_is_a_weight_are_tiled_apart(small: Small) -> None:
+    """w is packed, so that a tile of 12 of its elements takes 48 bytes; v lies as it is, and they span 56 places."""
+    text = (
+        "graph g\ninput x float32[2,3,4,5]\nparameter w float32[7,60]\n{}f = flatten(x)\ny = linear(f, w)\n{}output y\n"
+    )
+    assert compiled(text.format("", ""), small(1000, 48)).program.instructions
+    both = text.format("input v float32[7,60]\n", "z = linear(f, v)\noutput z\n")
+    assert complaint(both, small(1000, 48)) == (
+        "z needs, for its smallest tile, WRAM of at least 224 bytes, not 48; use a machine tiny with more"
+    )
+    one, other = compiled(both, small(1000, 224)).tilings
+    assert one.plan.buffers[1].packed
+    assert not other.plan.buffers[1].packed
+
+
 @cache
 def on_dlp_s(name: str) -> tuple[Graph, Result]:
     graph = network(name)
