@@ -125,9 +125,9 @@ def compile_network(
     return Executable(compilation.program, compilation, (graph, weights))
 
 
-def load_executable(path: str | Path) -> Executable:
-    """An executable from a `.tile` file; raises ProgramError for a foreign, altered or cut file."""
-    return Executable(load_program(path))
+def load_executable(path: str | Path, machine: str | None = None) -> Executable:
+    """An executable from a `.tile` file; raises ProgramError for one foreign, altered or for another machine."""
+    return Executable(load_program(path, machine))
 
 
 def random_inputs(program: Program, seed: int = 0) -> dict[str, Array]:

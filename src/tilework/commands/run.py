@@ -77,11 +77,7 @@ def _executable(
         return executable
     if weights or batch or seed is not None:
         raise ProgramError(f"{network} holds its weights and its batch; leave out --weights, --seed and --batch")
-    executable = load_executable(network)
-    if machine and machine != executable.program.machine.name:
-        made = executable.program.machine.name
-        raise ProgramError(f"{network} was compiled for {made}, not for {machine}; compile it again for {machine}")
-    return executable
+    return load_executable(network, machine)
 
 
 def _largest_error(executable: Executable, reading: Reading, results: list[dict[str, Array]]) -> float:

@@ -77,11 +77,7 @@ def _write(path: str, text: str) -> None:
 
 def _program(file: str, machine: str | None) -> Program:
     if file.endswith(".tile"):
-        program = load_program(file)
-        if machine and machine != program.machine.name:
-            made = program.machine.name
-            raise ProgramError(f"{file} was compiled for {made}, not for {machine}; compile it again for {machine}")
-        return program
+        return load_program(file, machine)
     text = _text(file, "a .tile file or assembly text")
     return Program(Path(file).stem, load_machine(machine or "dlp-s"), parse_program(text))
 

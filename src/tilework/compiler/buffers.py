@@ -8,8 +8,6 @@ from tilework.compiler.body import scratch_count
 from tilework.compiler.group import Group
 from tilework.network.nest import CONTRACTION, COPY, ELEMENTWISE, Access, Nest
 
-ELEMENT_BYTES = 4
-
 
 @dataclass(frozen=True)
 class Buffer:

@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tilework.compiler.body import functions
-from tilework.compiler.buffers import ELEMENT_BYTES, Buffer, Plan, contraction_operands, unit_of
+from tilework.compiler.buffers import Buffer, Plan, contraction_operands, unit_of
 from tilework.compiler.group import Group
+from tilework.isa.instruction import ELEMENT_BYTES
 from tilework.machine.machine import Machine
 from tilework.network.nest import CONTRACTION, Nest
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
-from tilework.compiler.buffers import ELEMENT_BYTES, Buffer
+from tilework.compiler.buffers import Buffer
 from tilework.compiler.group import Group
 from tilework.compiler.memory import axis_order, axis_strides
 from tilework.compiler.tile import Tiling
-from tilework.isa.instruction import Operand
+from tilework.isa.instruction import ELEMENT_BYTES, Operand
 
 
 @dataclass(frozen=True)

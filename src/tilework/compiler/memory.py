@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tilework.compiler.buffers import ELEMENT_BYTES
 from tilework.compiler.group import Group
 from tilework.compiler.tile import Tiling
+from tilework.isa.instruction import ELEMENT_BYTES
 from tilework.network.graph import Graph, Tensor
 from tilework.network.nest import Access
 

@@ -54,19 +54,24 @@ def save(program: Program, path: str | Path) -> None:
         _write_weights(archive, file, weights)
 
 
-def load_program(path: str | Path) -> Program:
+def load_program(path: str | Path, machine: str | None = None) -> Program:
     """The program in a file, checked; its weights stay on disk and are checked when they are first asked for.
 
-    Raises ProgramError, one sentence with the file's name, for a file that `save` did not write as it is.
+    Raises ProgramError, one sentence with the file's name, for a file that `save` did not write as it is, and for a
+    program that was made for another machine than the one named.
     """
     path = Path(path)
     try:
         with path.open("rb") as file:
-            return _load(path, file)
+            program = _load(path, file)
     except OSError as error:
         raise _unreadable(path, error) from None
     except (ProgramError, MachineError) as error:
         raise ProgramError(f"{path}: {error}") from None
+    made = program.machine.name
+    if machine and machine != made:
+        raise ProgramError(f"{path} was compiled for {made}, not for {machine}; compile it again for {machine}")
+    return program
 
 
 def _load(path: Path, file: BinaryIO) -> Program:

@@ -15,6 +15,8 @@ MAX_LOOPS = 6
 MAX_TOKENS = 256
 MEMORIES = ("dram", "nram", "wram")
 UNITS = ("control", "load", "store", "matrix", "vector")
+QUEUES = UNITS[1:]  # of the units that have one, in the order in which a cycle scans them
+ELEMENT_BYTES = 4  # float32
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,8 @@ import msgspec
 
 from tilework import __version__
 from tilework.errors import ProgramError
-from tilework.isa.instruction import Instruction
+from tilework.isa.instruction import ELEMENT_BYTES, Instruction
 from tilework.isa.program import FORMAT_VERSION, Layer, Port, Program
-from tilework.isa.validate import ELEMENT_BYTES
 from tilework.machine.convert import from_dict, to_dict
 from tilework.machine.units import shown
 

@@ -7,9 +7,9 @@ from difflib import get_close_matches
 from math import isinf
 
 from tilework.errors import AssemblyError
-from tilework.isa.instruction import MAX_LOOPS, MEMORIES, Descriptor, Immediate, Instruction, Operand
+from tilework.isa.instruction import MAX_LOOPS, MEMORIES, QUEUES, Descriptor, Immediate, Instruction, Operand
 from tilework.isa.table import OPCODES, Opcode
-from tilework.isa.validate import QUEUES, allowed_places
+from tilework.isa.validate import allowed_places
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<comment>;.*|\#(?:\s.*)?$|(?<!.)\#.*)"

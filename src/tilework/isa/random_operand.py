@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from tilework.isa.instruction import Operand
-
-ELEMENT_BYTES = 4
+from tilework.isa.instruction import ELEMENT_BYTES, Operand
 
 
 @dataclass(frozen=True, slots=True)

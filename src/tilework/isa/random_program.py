@@ -15,11 +15,20 @@ from random import Random
 import numpy as np
 import numpy.typing as npt
 
-from tilework.isa.instruction import MAX_LOOPS, MAX_TOKENS, Descriptor, Immediate, Instruction, Operand
+from tilework.isa.instruction import (
+    ELEMENT_BYTES,
+    MAX_LOOPS,
+    MAX_TOKENS,
+    QUEUES,
+    Descriptor,
+    Immediate,
+    Instruction,
+    Operand,
+)
 from tilework.isa.program import Port, Program
-from tilework.isa.random_operand import ELEMENT_BYTES, Region, random_operand, random_permutation
+from tilework.isa.random_operand import Region, random_operand, random_permutation
 from tilework.isa.table import OPCODES, Opcode
-from tilework.isa.validate import QUEUES, allowed_places
+from tilework.isa.validate import allowed_places
 from tilework.machine.machine import Machine
 
 DESCRIBED = tuple(name for name, row in OPCODES.items() if row.has_descriptor)

@@ -9,11 +9,12 @@ from operator import or_
 
 from tilework.errors import ProgramError
 from tilework.isa.instruction import (
+    ELEMENT_BYTES,
     MAX_LOOPS,
     MAX_RANK,
     MAX_TOKENS,
     MEMORIES,
-    UNITS,
+    QUEUES,
     Descriptor,
     Immediate,
     Instruction,
@@ -25,8 +26,6 @@ from tilework.network.functions import FUNCTIONS
 MAX_COUNT = (1 << 32) - 1
 MAX_ADDRESS = (1 << 48) - 1
 MAX_ITERATIONS = 1 << 40
-ELEMENT_BYTES = 4
-QUEUES = tuple(unit for unit in UNITS if unit != "control")
 _ON_CHIP = tuple(memory for memory in MEMORIES if memory != "dram")
 _DEFAULT = Instruction("end")
 

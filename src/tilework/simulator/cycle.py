@@ -9,11 +9,11 @@ from html import escape
 from typing import Any
 
 from tilework.errors import SimulationError
+from tilework.isa.instruction import QUEUES
 from tilework.isa.program import Layer, Program
 from tilework.machine.machine import Machine
 from tilework.simulator import tables
 from tilework.simulator.engine import MAX_ITERATIONS, Plan, execute
-from tilework.simulator.structure import QUEUES
 from tilework.simulator.timing import energy, total
 
 

@@ -10,8 +10,9 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from tilework.errors import SimulationError
+from tilework.isa.instruction import QUEUES
 from tilework.isa.program import Program
-from tilework.simulator.structure import QUEUES, Structure, analyse, queue_of
+from tilework.simulator.structure import Structure, analyse, queue_of
 from tilework.simulator.timing import Cost, timing
 
 MAX_ITERATIONS = 10**8

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from tilework.errors import SimulationError
-from tilework.isa.instruction import Immediate, Instruction, Operand
+from tilework.isa.instruction import ELEMENT_BYTES, Immediate, Instruction, Operand
 from tilework.isa.program import Layer, Port, Program
 from tilework.simulator.execute import Action, action, constant
-from tilework.simulator.state import ELEMENT_BYTES, Array, State
+from tilework.simulator.state import Array, State
 from tilework.simulator.structure import Structure, analyse, descriptor_of
 
 Step = Callable[[list[int]], Any]

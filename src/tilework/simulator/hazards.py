@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from tilework.isa.instruction import Instruction
+from tilework.isa.instruction import QUEUES, Instruction
 from tilework.isa.program import Program
 from tilework.simulator.engine import Plan, execute
 from tilework.simulator.state import span
-from tilework.simulator.structure import QUEUES, Structure, analyse, descriptor_of, queue_of, walk
+from tilework.simulator.structure import Structure, analyse, descriptor_of, queue_of, walk
 
 MAX_EVENTS = 1_000_000
 

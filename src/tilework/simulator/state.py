@@ -11,12 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tilework.errors import SimulationError
-from tilework.isa.instruction import Operand
+from tilework.isa.instruction import ELEMENT_BYTES, Operand
 from tilework.isa.program import Program
 
 Array = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
-ELEMENT_BYTES = 4
 
 
 def span(operand: Operand, extents: Sequence[int]) -> tuple[int, int]:

@@ -6,11 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from tilework.isa.instruction import Descriptor, Instruction, Operand
+from tilework.isa.instruction import QUEUES, Descriptor, Instruction, Operand
 from tilework.isa.table import OPCODES
 from tilework.isa.validate import check
-
-QUEUES = ("load", "store", "matrix", "vector")  # in the order in which a cycle scans them
 
 
 @dataclass(frozen=True, slots=True)

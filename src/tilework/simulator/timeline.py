@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tilework.isa.instruction import QUEUES
 from tilework.isa.program import Program
 from tilework.simulator.engine import Plan, execute
-from tilework.simulator.structure import QUEUES
 
 UNITS = (*QUEUES, "control")
 MAX_EVENTS = 100_000

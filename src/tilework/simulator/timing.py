@@ -10,12 +10,11 @@ from math import prod
 from operator import attrgetter
 
 from tilework.errors import SimulationError
-from tilework.isa.instruction import Instruction, Operand
+from tilework.isa.instruction import ELEMENT_BYTES, Instruction, Operand
 from tilework.isa.table import OPCODES, Opcode
 from tilework.machine.machine import Machine
 from tilework.simulator.structure import descriptor_of, operands_of
 
-ELEMENT_BYTES = 4
 CONTROL_CYCLES = {"loop": 1, "sync": 1}
 
 
