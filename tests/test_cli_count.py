@@ -35,7 +35,7 @@ def test_count_prints_the_table() -> None:
     assert result.exit_code == 0
     assert result.stderr == ""
     assert "├─ conv1 (conv2d)      [1, 6, 28, 28]       156    117,600" in result.stdout
-    assert "Total params:         61,706\n" in result.stdout
+    assert "Total params:         61,706 (61.71 k)\n" in result.stdout
     assert "\x1b" not in result.stdout
 
 
@@ -75,6 +75,84 @@ def test_count_writes_csv_and_markdown() -> None:
     assert run("count", "lenet5", "--format", "markdown").stdout.startswith("| Layer (type) |")
 
 
+def test_count_shows_the_costliest_rows() -> None:
+    document = json.loads(run("count", "resnet152", "--top", "10", "--json").stdout)
+    layers = document["layers"]
+    assert len(layers) == 11
+    assert layers[-1]["name"].endswith(" others")
+    for key, whole in document["totals"].items():
+        if key != "other_operations":
+            assert sum(row[key] for row in layers) == whole
+    document = json.loads(run("count", "vgg19", "--sort", "parameters", "--json").stdout)
+    assert document["layers"][0]["name"] == "classifier.0"
+
+
+def test_the_shares_are_of_the_quantity_asked_for_or_sorted_by() -> None:
+    assert run("count", "vgg19", "--quantity", "parameters").stdout.count("Shares are of:        the parameters\n") == 1
+    assert run("count", "vgg19", "--sort", "neurons").stdout.count("Shares are of:        the neurons\n") == 1
+
+
+def test_repeated_blocks_are_one_line_unless_all_is_asked_for() -> None:
+    assert "35 × 1 … 35  " in run("count", "resnet152").stdout
+    assert "35 ×" not in run("count", "resnet152", "--all").stdout
+    assert len(run("count", "resnet152", "--all").stdout.splitlines()) > 517
+    assert len(run("count", "resnet152", "--format", "csv").stdout.splitlines()) == 1 + 516
+
+
+@pytest.mark.parametrize("ending", ["html", "csv", "md", "json", "txt"])
+def test_count_writes_files(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"cost.{ending}"
+    result = run("count", "lenet5", "-o", str(path))
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", f"written: {path}\n")
+    style = {"md": "markdown", "txt": "table"}.get(ending, ending)
+    if ending == "html":
+        assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+    else:
+        assert path.read_text(encoding="utf-8") == run("count", "lenet5", "--format", style).stdout
+
+
+def test_count_draws_and_prints_too(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    paths = [str(tmp_path / "a.svg"), str(tmp_path / "b.PNG")]
+    result = run("count", "lenet5", "-o", paths[0], "-o", paths[1], "--json")
+    assert json.loads(result.stdout)["network"] == "lenet5"
+    assert Path(paths[0]).read_bytes().startswith(b"<?xml")
+    assert Path(paths[1]).read_bytes().startswith(b"\x89PNG")
+
+
+def test_count_compares() -> None:
+    result = run("count", "resnet18", "--against", "resnet34")
+    assert result.stdout.startswith("resnet18 against resnet34: differences are this less the other\n\nLayer (type) ")
+    assert "… 18 alike in both  " in result.stdout
+    document = json.loads(run("count", "resnet18", "--against", "resnet34", "--batch", "2", "--json").stdout)
+    assert document["totals"]["macs"]["difference"] == 2 * (1_814_073_344 - 3_663_761_408)
+    assert len(document["layers"]) == len(json.loads(run("count", "resnet34", "--json").stdout)["layers"])
+    shallow = json.loads(run("count", "resnet18", "--against", "resnet34", "--depth", "1", "--json").stdout)
+    assert shallow["totals"] == json.loads(run("count", "resnet18", "--against", "resnet34", "--json").stdout)["totals"]
+    assert [layer["name"] for layer in shallow["layers"]][4:8] == ["layer1", "layer2", "layer3", "layer4"]
+    assert run("count", "resnet18", "--against", "resnet34", "--format", "csv").stdout.startswith("name,against,")
+
+
+def test_the_other_network_has_its_own_inputs_where_these_do_not_fit() -> None:
+    result = run("count", "resnet18", "--input", "3,64,64", "--against", "lenet5", "--json")
+    assert result.stderr == "tilework: lenet5 doesn't take these inputs and was counted with its own\n"
+    own = json.loads(run("count", "lenet5", "--json").stdout)["totals"]["macs"]
+    assert json.loads(result.stdout)["totals"]["macs"]["b"] == own
+
+
+def test_help_is_in_sections() -> None:
+    text = run("count", "--help").stdout
+    headings = [line for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert headings == [
+        "What is counted:",
+        "Memory:",
+        "What is shown:",
+        "How it is shown:",
+        "Other options:",
+    ]
+    assert text.splitlines()[-1].startswith("    tilework count ")
+
+
 def test_count_reads_a_graph_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.graph"
     path.write_text(print_graph(tilework.load("lenet5")), encoding="utf-8")
@@ -109,7 +187,10 @@ def test_the_command_alone_lists_the_commands(arguments: list[str]) -> None:
     assert all(f"  {command} " in result.stdout for command in cli.COMMANDS)
 
 
-READS = "tilework: this version reads the names that `tilework networks` lists and .graph and .onnx files"
+READS = (
+    "tilework: a network must be a name that `tilework networks` lists, a .graph, .onnx or .pt2 file, "
+    "py:MODULE:CALLABLE or hf:CONFIG, unlike"
+)
 SHAPES = "must have 4 sizes, or 3 without the batch, not"
 
 
@@ -120,23 +201,35 @@ SHAPES = "must have 4 sizes, or 3 without the batch, not"
             ["count", "net.onnx"],
             "tilework: the ONNX file 'net.onnx' must be readable: No such file or directory",
         ),
-        (["count", "net.pt2"], f"{READS}, not torch.export files such as 'net.pt2'"),
-        (["count", "py:a.b:c"], f"{READS}, not Python callables such as 'py:a.b:c'"),
-        (["count", "hf:here"], f"{READS}, not Hugging Face configurations such as 'hf:here'"),
-        (["count", "a/b.txt"], f"{READS}; a file's name must end in .graph or .onnx, unlike 'a/b.txt'"),
+        (["count", "a/b.txt"], f"{READS} 'a/b.txt'"),
         (
             ["count", "no.graph"],
             "tilework: the network file 'no.graph' must be readable: No such file or directory",
         ),
         (["count", "lenet5", "--batch", "0"], "tilework: the batch must be at least 1, not 0"),
         (["count", "lenet5", "--depth", "0"], "tilework: the depth must be at least 1, not 0"),
+        (["count", "lenet5", "--top", "0"], "tilework: the top must be at least 1 row, not 0"),
         (
-            ["count", "lenet5", "--input", "1,a"],
-            "tilework: an input's shape must be positive sizes such as 3,224,224, not '1,a'",
+            ["count", "lenet5", "-o", "a.pdf"],
+            "tilework: the file's name must end in .html, .svg, .png, .csv, .md, .json or .txt, unlike 'a.pdf'",
+        ),
+        (
+            ["count", "lenet5", "--against", "alexnet", "-o", "a.svg"],
+            "tilework: the file's name must end in .csv, .md, .json or .txt, unlike 'a.svg'",
+        ),
+        (
+            ["count", "lenet5", "-o", "no/such/folder.csv"],
+            "tilework: no/such/folder.csv must be a path that can be written, "
+            "not one with 'No such file or directory'; change it",
+        ),
+        (
+            ["count", "lenet5", "--sort", "size"],
+            "tilework: invalid value for '--sort': 'size' is not one of 'macs', 'parameters', 'multiplications', "
+            "'additions', 'activation_bytes', 'neurons', 'other'; see tilework count --help",
         ),
         (
             ["count", "lenet5", "--input", "1,0,2"],
-            "tilework: an input's shape must be positive sizes such as 3,224,224, not '1,0,2'",
+            "tilework: an input's shape must be positive sizes such as 3,224,224, or symbols such as N, not '1,0,2'",
         ),
         (
             ["count", "lenet5", "--input", "28,28"],
@@ -286,4 +379,4 @@ def test_on_a_terminal_the_table_fits_the_width() -> None:
     text = shown.decode()
     assert child.returncode == 0
     assert max(len(line) for line in text.splitlines() if "─" in line) <= 80
-    assert "(not shown on this narrow terminal: Additions, Neurons, Other)" in text
+    assert "(not shown on this narrow terminal: Multiplications, Additions, Neurons, Other)" in text

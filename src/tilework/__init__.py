@@ -5,14 +5,18 @@ The names below are imported when they are first used, so that `import tilework`
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from tilework.cost.count import count as count
+    from tilework.counting import count as count
+    from tilework.counting import formulas as formulas
+    from tilework.counting import load as load
+    from tilework.counting import memory as memory
+    from tilework.errors import NetworkError as NetworkError
     from tilework.executable import Executable as Executable
     from tilework.executable import compile_network as compile
     from tilework.executable import find_weights as find_weights
     from tilework.executable import load_executable as load_executable
     from tilework.executable import random_inputs as random_inputs
+    from tilework.frontend.from_onnx import onnx_operator as onnx_operator
     from tilework.frontend.images import digits as read_digits
-    from tilework.frontend.resolve import resolve as load
     from tilework.isa.assembly import parse_program as parse_program
     from tilework.isa.instruction import Instruction as Instruction
     from tilework.isa.program import Layer as Layer
@@ -38,19 +42,23 @@ _EXPORTS = {  # name: where it is
     "GraphBuilder": "tilework.network.graph:GraphBuilder",
     "Instruction": "tilework.isa.instruction:Instruction",
     "Layer": "tilework.isa.program:Layer",
+    "NetworkError": "tilework.errors:NetworkError",
     "OPCODES": "tilework.isa.table:OPCODES",
     "Port": "tilework.isa.program:Port",
     "Program": "tilework.isa.program:Program",
     "compile": "tilework.executable:compile_network",
-    "count": "tilework.cost.count:count",
+    "count": "tilework.counting:count",
     "events": "tilework.simulator.timeline:events",
     "execute": "tilework.network.execute:execute",
     "find_races": "tilework.simulator.hazards:find_races",
     "find_weights": "tilework.executable:find_weights",
+    "formulas": "tilework.counting:formulas",
     "gantt": "tilework.simulator.timeline:gantt",
-    "load": "tilework.frontend.resolve:resolve",
+    "load": "tilework.counting:load",
     "load_executable": "tilework.executable:load_executable",
     "load_machine": "tilework.machine.load:load_machine",
+    "memory": "tilework.counting:memory",
+    "onnx_operator": "tilework.frontend.from_onnx:onnx_operator",
     "parse_graph": "tilework.network.graph_text:parse_graph",
     "parse_program": "tilework.isa.assembly:parse_program",
     "random_inputs": "tilework.executable:random_inputs",
@@ -66,6 +74,7 @@ __all__ = [
     "GraphBuilder",
     "Instruction",
     "Layer",
+    "NetworkError",
     "Port",
     "Program",
     "__version__",
@@ -75,10 +84,13 @@ __all__ = [
     "execute",
     "find_races",
     "find_weights",
+    "formulas",
     "gantt",
     "load",
     "load_executable",
     "load_machine",
+    "memory",
+    "onnx_operator",
     "parse_graph",
     "parse_program",
     "random_inputs",

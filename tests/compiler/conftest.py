@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -113,27 +114,45 @@ class Drawing:
     def step(self) -> None:
         source = self.values[-1] if self.often() else str(one_of(self.choose, self.values))
         rank = len(self.shapes[source])
-        names = [n for n, ranks in STEPS.items() if rank in ranks]
+        known = STEPS if rank not in SPATIAL or self.often() else WINDOWS
+        names = [n for n, ranks in known.items() if rank in ranks]
         getattr(self, one_of(self.choose, names))(source)
 
-    def pair(self, low: int, high: int) -> tuple[int, int]:
-        return self.integer(low, high), self.integer(low, high)
+    def several(self, number: int, low: int, high: int) -> tuple[int, ...]:
+        return tuple(self.integer(low, high) for _ in range(number))
 
-    def conv2d(self, source: str) -> None:
+    def conv(self, source: str) -> None:
+        """A convolution along all axes behind the channels."""
+        d = len(self.shapes[source]) - 2
         channels = self.shapes[source][1]
         groups = one_of(self.choose, [g for g in range(1, channels + 1) if channels % g == 0])
         filters = groups * self.integer(1, 6)
-        kernel, padding = self.pair(1, 4), self.pair(0, 4)
+        kernel, padding = self.several(d, 1, 4), self.several(d, 0, 4)
         inputs = [source, self.weight((filters, channels // groups, *kernel))]
         if self.often():
             inputs.append(self.weight((filters,)))
-        stride, dilation = self.pair(1, 3), self.pair(1, 2)
-        extra = (0, 0) if self.often() else self.pair(-1, 2)
-        self.node("conv2d", *inputs, groups=groups, stride=stride, padding=padding, dilation=dilation, extra=extra)
+        stride, dilation = self.several(d, 1, 3), self.several(d, 1, 2)
+        extra = (0,) * d if self.often() else self.several(d, -1, 2)
+        attributes = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "extra": extra}
+        self.node(f"conv{d}d", *inputs, **attributes)
+
+    def matmul(self, source: str) -> None:
+        """With another value or a weight of its batch axes, or of none."""
+        *batch, rows, columns = self.shapes[source]
+        turned = self.integer(0, 1) == 1
+        kept = batch[self.integer(0, len(batch)) :]
+        inner = rows if turned else columns
+        shapes = {n: self.shapes[n] for n in self.values if len(self.shapes[n]) == len(kept) + 2}
+        same = [n for n, shape in shapes.items() if shape[:-2] == tuple(kept) and inner in shape[-2:]]
+        if not same or self.often():
+            same = [self.weight((*kept, *((inner, 4) if self.often() else (4, inner))))]
+        other = str(one_of(self.choose, same))
+        turn = self.shapes[other][-2] != inner
+        self.node("matmul", source, other, transpose_x=turned, transpose_y=turn)
 
     def linear(self, source: str) -> None:
-        features = self.shapes[source][1]
-        same = [n for n in self.values if self.shapes[n][1:] == (features,) and n != source]
+        features = self.shapes[source][-1]
+        same = [n for n in self.values if len(self.shapes[n]) == 2 and self.shapes[n][1] == features and n != source]
         other = same and not self.often()
         weight = str(one_of(self.choose, same)) if other else self.weight((self.integer(1, 20), features))
         inputs = [source, weight]
@@ -149,32 +168,93 @@ class Drawing:
         self.node("flatten", source)
         self.node("linear", self.values[-1], weight)
 
-    def max_pool2d(self, source: str) -> None:
-        kernel = self.pair(1, 3)
+    def max_pool(self, source: str) -> None:
+        d = len(self.shapes[source]) - 2
+        kernel = self.several(d, 1, 3)
         same = self.often()
         self.node(
-            "max_pool2d",
+            f"max_pool{d}d",
             source,
             kernel=kernel,
-            stride=kernel if same else self.pair(1, 3),
-            padding=(0, 0) if same else self.pair(0, 1),
-            dilation=(1, 1) if same else self.pair(1, 2),
+            stride=kernel if same else self.several(d, 1, 3),
+            padding=(0,) * d if same else self.several(d, 0, 1),
+            dilation=(1,) * d if same else self.several(d, 1, 2),
             ceil=not self.often(),
-            extra=(0, 0) if same else self.pair(0, 1),
+            extra=(0,) * d if same else self.several(d, 0, 1),
         )
 
-    def avg_pool2d(self, source: str) -> None:
-        kernel = self.pair(1, 3)
+    def avg_pool(self, source: str) -> None:
+        d = len(self.shapes[source]) - 2
+        kernel = self.several(d, 1, 3)
         same = self.often()
-        stride = kernel if same else self.pair(1, 3)
-        padding, extra = ((0, 0), (0, 0)) if same else (self.pair(0, 1), self.pair(0, 1))
-        counted = self.often()
         self.node(
-            "avg_pool2d", source, kernel=kernel, stride=stride, padding=padding, extra=extra, count_padding=counted
+            f"avg_pool{d}d",
+            source,
+            kernel=kernel,
+            stride=kernel if same else self.several(d, 1, 3),
+            padding=(0,) * d if same else self.several(d, 0, 1),
+            extra=(0,) * d if same else self.several(d, 0, 1),
+            count_padding=self.often(),
+            ceil=not self.often(),
+            divisor=0 if self.often() else 3,
         )
 
-    def adaptive_avg_pool2d(self, source: str) -> None:
-        self.node("adaptive_avg_pool2d", source, output=self.pair(1, 3))
+    def adaptive_pool(self, source: str) -> None:
+        d = len(self.shapes[source]) - 2
+        kind = one_of(self.choose, ("avg", "max"))
+        self.node(f"adaptive_{kind}_pool{d}d", source, output=self.several(d, 1, 3))
+
+    def layer_norm(self, source: str) -> None:
+        shape = self.shapes[source]
+        last = self.integer(1, len(shape))
+        weights = [self.weight(shape[-last:]) for _ in range(self.integer(0, 2))]
+        self.node("layer_norm", source, *weights, axes=last, epsilon=0.1)
+
+    def rms_norm(self, source: str) -> None:
+        shape = self.shapes[source]
+        last = self.integer(1, len(shape))
+        weights = [self.weight(shape[-last:]) for _ in range(self.integer(0, 1))]
+        self.node("rms_norm", source, *weights, axes=last, epsilon=0.1)
+
+    def group_norm(self, source: str) -> None:
+        channels = self.shapes[source][1]
+        groups = one_of(self.choose, [g for g in range(1, channels + 1) if channels % g == 0])
+        weights = [self.weight((channels,)) for _ in range(self.integer(0, 2))]
+        self.node("group_norm", source, *weights, groups=groups, epsilon=0.1)
+
+    def log_softmax(self, source: str) -> None:
+        self.node("log_softmax", source, axis=self.integer(0, len(self.shapes[source]) - 1))
+
+    def reduce(self, source: str) -> None:
+        rank = len(self.shapes[source])
+        axes = tuple(axis for axis in range(rank) if self.integer(0, 1))
+        update = one_of(self.choose, ("+=", "max=", "min="))
+        mean = update == "+=" and self.often()
+        self.node("reduce", source, axes=axes, keep=not self.often(), update=update, mean=mean)
+
+    def pointwise(self, source: str) -> None:
+        body = one_of(self.choose, ("x0 / (1 + exp(0 - x0))", "sqrt(x0 * x0 + 1) - min(x0, 0.5)", "0.25", "x0"))
+        self.node("pointwise", source, body=body)
+
+    def slice(self, source: str) -> None:
+        shape = self.shapes[source]
+        axis = self.integer(0, len(shape) - 1)
+        start, step = self.integer(0, shape[axis] - 1), self.integer(1, 3)
+        size = self.integer(1, 1 + (shape[axis] - 1 - start) // step)
+        self.node("slice", source, axis=axis, start=start, step=step, size=size)
+
+    def expand(self, source: str) -> None:
+        shape = tuple(self.integer(2, 3) if size == 1 else size for size in self.shapes[source])
+        self.node("expand", source, shape=shape if self.often() else (2, *shape))
+
+    def pad(self, source: str) -> None:
+        rank = len(self.shapes[source])
+        before, after = self.several(rank, -1, 2), self.several(rank, -1, 2)
+        if self.often():
+            self.node("pad", source, before=before, after=after, value=one_of(self.choose, (0.0, -1.5)))
+        else:
+            mode = one_of(self.choose, ("edge", "wrap"))
+            self.node("pad", source, before=tuple(map(abs, before)), after=tuple(map(abs, after)), mode=mode)
 
     def relu(self, source: str) -> None:
         self.node("relu", source)
@@ -254,32 +334,46 @@ class Drawing:
         return self.builder.graph(*outputs)
 
 
-ANY = tuple(range(1, 9))
+ANY = tuple(range(9))
+SOME = ANY[1:]
+SPATIAL = (3, 4, 5)
+WINDOWS = {"conv": SPATIAL, "max_pool": SPATIAL, "avg_pool": SPATIAL, "adaptive_pool": SPATIAL}
 STEPS: Mapping[str, Sequence[int]] = {
-    "conv2d": (4,),
-    "linear": (2,),
-    "flat_weight": ANY[2:],
-    "max_pool2d": (4,),
-    "avg_pool2d": (4,),
-    "adaptive_avg_pool2d": (4,),
+    **WINDOWS,
+    "linear": SOME,
+    "matmul": SOME[1:],
+    "flat_weight": SOME[2:],
     "relu": ANY,
     "dropout": ANY,
-    "flatten": ANY,
-    "softmax": ANY,
+    "flatten": SOME,
+    "softmax": SOME,
+    "log_softmax": SOME,
     "sigmoid": ANY,
     "tanh": ANY,
     "clip": ANY,
-    "reshape": ANY,
-    "transpose": ANY,
-    "concat": ANY,
+    "pointwise": ANY,
+    "reduce": ANY,
+    "reshape": SOME,
+    "transpose": SOME,
+    "concat": SOME,
+    "slice": SOME,
+    "expand": ANY,
+    "pad": ANY,
     "sub": ANY,
     "mul": ANY,
     "div": ANY,
     "local_response_norm": (4,),
-    "batch_norm": ANY[1:],
+    "batch_norm": SOME[1:],
+    "layer_norm": SOME,
+    "rms_norm": SOME,
+    "group_norm": SOME[1:],
     "add": ANY,
 }
-assert {*OPERATIONS} <= STEPS.keys(), "every operation is to be drawn"
+REFUSED = {"conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "flip", "host", "unknown"}
+DRAWN = {
+    re.sub(r"[123]d$", "", re.sub(r"^adaptive_(avg|max)", "adaptive", name)) for name in OPERATIONS.keys() - REFUSED
+}
+assert STEPS.keys() >= DRAWN, "every operation is to be drawn"
 
 
 def random_graph(choose: Choose) -> Graph:

@@ -157,13 +157,33 @@ def test_softmax_is_four_groups() -> None:
 
 
 def test_nothing_joins_a_tensor_that_several_nests_make() -> None:
-    """Uneven adaptive pooling writes one place of its output at a time; relu needs all of them."""
-    nodes = "input x float32[1,2,3,2]\na = adaptive_avg_pool2d(x, output=[2,2])\nr = relu(a)\noutput r\n"
+    """Uneven adaptive pooling writes one row of its output at a time; relu needs all of them."""
+    nodes = "input x float32[1,2,5,2]\na = adaptive_avg_pool2d(x, output=[3,2])\nr = relu(a)\noutput r\n"
     found = groups(nodes)
-    assert [group.operation for group in found] == ["adaptive_avg_pool2d"] * 8 + ["relu"]
-    assert [group.output.tensor for group in found] == ["a:t", "a"] * 4 + ["r"]
-    window, mean, one = 2 * 2, 2, 2  # elements: 2 channels of 2x1 places, of the mean's one place
-    assert [group.compulsory_bytes for group in found] == [4 * (window + mean), 4 * (mean + one)] * 4 + [4 * 16]
+    assert [group.operation for group in found] == ["adaptive_avg_pool2d"] * 6 + ["relu"]
+    assert [group.output.tensor for group in found] == ["a:t", "a"] * 3 + ["r"]
+    row = 2 * 2  # elements: 2 channels of 2 columns; windows of 2, 3 and 2 rows give one each
+    elements = [3 * row, 2 * row, 4 * row, 2 * row, 3 * row, 2 * row, 3 * row + 3 * row]
+    assert [group.compulsory_bytes for group in found] == [4 * number for number in elements]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "pad(x, before=[0,0], after=[1,0], value=2.0)",
+        "pad(x, before=[0,0], after=[-1,0])",
+        "slice(x, axis=1, size=2)",
+    ],
+)
+def test_what_changes_the_size_joins_nothing(step: str) -> None:
+    """It reads its operand at the index that it writes, and yet goes beyond it or leaves a part."""
+    found = groups(f"input a float32[3,4]\nx = relu(a)\ny = {step}\nz = relu(y)\noutput z\n")
+    assert [group.nodes for group in found] == [("x",), ("y", "z")]
+
+
+def test_windows_that_repeat_join_nothing() -> None:
+    found = groups("input a float32[1,2,1,4]\nx = relu(a)\ny = adaptive_max_pool2d(x, output=[2,2])\noutput y\n")
+    assert [group.nodes for group in found] == [("x",), ("y",)]
 
 
 def test_a_window_over_an_axis_of_one_place_is_not_joined_to_a_reshape() -> None:

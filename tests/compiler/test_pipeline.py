@@ -21,6 +21,7 @@ from tilework.isa.assembly import parse_program
 from tilework.isa.program import Port
 from tilework.machine.load import load_machine
 from tilework.machine.machine import Machine
+from tilework.network.execute import execute
 from tilework.network.graph import Graph
 from tilework.network.graph_text import parse_graph
 from tilework.network.weights import Weights
@@ -130,6 +131,50 @@ def test_dram_that_is_too_small(small: Small) -> None:
 def test_other_dtypes_are_refused(small: Small) -> None:
     text = "graph g\ninput x float16[1,2]\ny = relu(x)\noutput y\n"
     assert complaint(text, small()) == "tensor x must be float32 to be compiled, not float16"
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        (
+            "conv_transpose2d(x, w, stride=[2,2])",
+            "node y must write each place of y once to be compiled, which conv_transpose2d of these windows does not",
+        ),
+        (
+            "conv_transpose2d(x, w, b, stride=[4,3])",
+            "node y must write each place of y:t once to be compiled, which conv_transpose2d of these windows does not",
+        ),
+        (
+            "conv_transpose2d(x, w, stride=[3,3], padding=[1,0])",
+            "node y must write each place of y once to be compiled, which conv_transpose2d of these windows does not",
+        ),
+        ("flip(x, axes=[2])", "an index of y must grow with its loops, not run backwards in x"),
+        ("slice(x, start=0, step=-1)", "an index of y must grow with its loops, not run backwards in x"),
+        (
+            'pointwise(x, what="gelu", body="0.5 * x0 * (1 + erf(x0))")',
+            "node y must use what instructions compute, which erf is not",
+        ),
+        (
+            'pointwise(x, body="select(less(x0, 0), 0, x0)")',
+            "node y must use what instructions compute, which select is not",
+        ),
+        ('host(x, what="sort", shape=[2])', "node y must be affine to be compiled, which sort is not"),
+        ('unknown(x, what="aten.foo", shape=[2])', "node y must be affine to be compiled, which aten.foo is not"),
+        ('pointwise(x, body="x0") as int64', "tensor y must be float32 to be compiled, not int64"),
+    ],
+)
+def test_what_has_no_instructions_is_refused(node: str, message: str, small: Small) -> None:
+    weights = "parameter w float32[2,2,3,3]\nparameter b float32[2]\n"
+    assert complaint(f"graph g\ninput x float32[1,2,3,4]\n{weights}y = {node}\noutput y\n", small()) == message
+
+
+def test_a_transposed_convolution_whose_windows_lie_side_by_side_is_compiled(small: Small) -> None:
+    text = "graph g\ninput x float32[2,4,3,5]\nparameter w float32[4,3,2,3]\nparameter b float32[6]\n"
+    graph = parse_graph(text + "y = conv_transpose2d(x, w, b, stride=[2,3], groups=2)\nz = relu(y)\noutput z\n")
+    x = np.random.default_rng(0).standard_normal((2, 4, 3, 5)).astype(np.float32)
+    program = compile_graph(graph, seeded(graph), small()).program
+    expected = execute(graph, seeded(graph), {"x": x})["z"]
+    np.testing.assert_allclose(run(program, {"x": x})["z"], expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_weight_as_output_is_refused(small: Small) -> None:

@@ -89,6 +89,20 @@ def test_grouped_convolution_is_folded() -> None:
     assert_same_values(state, after)
 
 
+def test_a_convolution_along_one_axis_is_folded() -> None:
+    text = "graph g\ninput x float32[2,3,7]\nparameter w float32[4,3,2]\n" + NORM
+    state = start(text + "y = conv1d(x, w, padding=[1])\nz = batch_norm(y, gamma, beta, mean, variance)\noutput z\n")
+    after = simplify(state.graph, state.weights)
+    assert body(after) == "z = conv1d(x, y.weight:folded, y.bias:folded, padding=[1])\noutput z"
+    assert_same_values(state, after)
+
+
+def test_what_normalises_another_axis_than_the_features_is_not_folded() -> None:
+    text = "graph g\ninput x float32[2,4,6]\nparameter w float32[4,6]\n" + NORM
+    state = start(text + "y = linear(x, w)\nz = batch_norm(y, gamma, beta, mean, variance)\noutput z\n")
+    assert fold_batch_norm(state) == state
+
+
 def test_layers_that_share_their_weight_are_folded_apart() -> None:
     state = start(
         "graph g\ninput x float32[2,4]\nparameter w float32[4,4]\nparameter other float32[4]\n"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 from math import prod
 from typing import Any
 
 import pytest
+
+from tilework.commands.exercise import load_exercise
 
 Answer = dict[str, Any]
 
@@ -191,3 +194,58 @@ def test_other_operations_of_resnet152(answer_to: Callable[[str], Answer]) -> No
     shortcuts = 4 * (3 * 64 * 56**2 + 8 * 128 * 28**2 + 36 * 256 * 14**2 + 3 * 512 * 7**2)
     assert (kinds["add"]["layers"], kinds["add"]["additions"]) == (50, shortcuts)
     assert {key: kinds["softmax"][key] for key in SOFTMAX} == SOFTMAX
+
+
+def value(formula: str, **sizes: int) -> Fraction:
+    """A formula as a reader would work it out."""
+    total = Fraction(0)
+    for term in formula.replace(",", "").replace(" - ", " + -").split(" + "):
+        sign, factors = (-1, term[1:]) if term.startswith("-") else (1, term)
+        total += sign * prod(Fraction(sizes.get(factor, factor)) for factor in factors.split("*"))
+    return total
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_formulas_of_neurons_and_parameters(name: str, answer_to: Callable[[str], Answer]) -> None:
+    network = answer_to("3.1")["networks"][name]
+    formulas = network["formulas"]
+    assert ("H" in formulas["neurons"]) == (name != "alexnet")
+    side = SIDES[name]
+    for key in ("parameters", "trainable_parameters"):
+        assert value(formulas[key]) == network[key]
+    for key in ("neurons", "neurons_with_input"):
+        assert value(formulas[key], N=3, H=side, W=side) == 3 * network[key]
+    if name != "alexnet":
+        neurons = sum(4 * layer.neurons if layer.side > 1 else layer.neurons for layer in NETWORKS[name])
+        assert value(formulas["neurons"], N=1, H=2 * side, W=2 * side) == neurons
+
+
+@pytest.mark.parametrize("name", ["alexnet", "vgg19", "resnet152"])
+def test_formulas_of_operations(name: str, answer_to: Callable[[str], Answer]) -> None:
+    network = answer_to("3.2")[name]
+    side = SIDES[name]
+    for key, (formula, domain) in network["formulas"].items():
+        if "from 256" not in domain:  # VGG19's multiplications: see below
+            assert value(formula, N=1, H=side, W=side) == network["total"][key]
+    multiplications, domain = answer_to("3.2")["vgg19"]["formulas"]["multiplications"]
+    assert domain == "N any size; H a multiple of 32; W a multiple of 32 from 256"
+    layers = sum(4 * layer.multiplications if layer.side > 1 else layer.multiplications for layer in vgg19())
+    assert value(multiplications, N=1, H=448, W=448) == layers + 49 * 512
+
+
+def test_the_same_for_any_network() -> None:
+    for number in ("3.1", "3.2"):
+        exercise = load_exercise(number)
+        answer = exercise.answer_for(["mlp"])
+        assert "mlp" in exercise.text(answer)
+    perceptron = load_exercise("3.1").answer_for(["mlp"])
+    assert perceptron["published"] == []
+    assert list(perceptron["networks"]) == ["mlp"]
+    assert perceptron["networks"]["mlp"]["formulas"] == {
+        "parameters": "266,610",
+        "trainable_parameters": "266,610",
+        "neurons": "410*N",
+        "neurons_with_input": "1,194*N",
+        "valid for": "N any size",
+    }
+    assert load_exercise("3.2").answer_for(["mlp"])["mlp"]["formulas"]["additions"] == ["266,219*N", "N any size"]

@@ -53,6 +53,26 @@ def test_one_answer_as_json() -> None:
     assert len(document["notice"].split("\n\n")) == 3
 
 
+def test_another_network() -> None:
+    document = json.loads(run("3.1", "--network", "lenet5", "--network", "mlp", "--json").stdout)
+    networks = document["answer"]["networks"]
+    assert list(networks) == ["lenet5", "mlp"]
+    assert networks["lenet5"]["parameters"] == 61_706
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("2.2",), "--network goes with an exercise about networks in general, not with 2.2; leave it out"),
+        ((), "--network must come with an exercise: tilework exercise 3.1 --network vgg11"),
+    ],
+)
+def test_a_network_where_none_is_asked_for(arguments: tuple[str, ...], message: str) -> None:
+    result = run(*arguments, "--network", "mlp")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"tilework: {message}\n"
+
+
 @pytest.mark.parametrize("number", ["9.9", "3", "3.01", "", "../ch02/ex2_2"])
 def test_an_unknown_number_names_the_known_ones(number: str) -> None:
     result = run(number)

@@ -76,10 +76,11 @@ def lean(operation: str, shape: Shape, weight: Shape, dtype: str = "float32") ->
     ("graph", "weights", "error", "message"),
     [
         (
-            lean("linear", (1, 3), (2, 3), "int8"),
+            lean("linear", (1, 3), (2, 3), "bfloat16"),
             None,
             NetworkError,
-            "a network must be float32 to become ONNX, but x is int8",
+            "tensor x must be of one of float32, float16, float64, int64, int32, int16, int8, uint8, bool "
+            "to become ONNX, not bfloat16",
         ),
         (
             lean("linear", (1, 2**15), (2**14, 2**15)),

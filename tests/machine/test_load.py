@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tilework.errors import MachineError
+from tilework.isa.table import VECTOR_OF
 from tilework.machine.convert import from_dict, to_dict
 from tilework.machine.load import from_toml, load_machine, machine_hash, machine_names, to_toml
 from tilework.machine.machine import Control, Dram, Machine, MatrixUnit, Scratchpad, VectorUnit
 from tilework.machine.schema import RatesSection
-from tilework.network.functions import FUNCTIONS
 
 DLP_S = to_toml(load_machine("dlp-s"))
 
@@ -51,7 +51,7 @@ def test_dlp_s_has_the_energies_of_horowitz() -> None:
 
 
 def test_rates_name_the_functions_of_networks() -> None:
-    assert RatesSection.__struct_fields__ == tuple(FUNCTIONS)
+    assert RatesSection.__struct_fields__ == tuple(VECTOR_OF)
 
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=50)
@@ -76,7 +76,7 @@ def machines(draw: st.DrawFn) -> Machine:
             draw(COUNTS),
             draw(CYCLES),
             draw(ENERGIES),
-            draw(st.dictionaries(st.sampled_from(tuple(FUNCTIONS)), st.integers(1, 1_000_000))),
+            draw(st.dictionaries(st.sampled_from(tuple(VECTOR_OF)), st.integers(1, 1_000_000))),
         ),
         control=Control(draw(COUNTS)),
     )

@@ -321,3 +321,43 @@ def test_bfloat16_is_not_numpys() -> None:
     with pytest.raises(NetworkError) as caught:
         execute(graph, {}, {"x": array(2)})
     assert str(caught.value) == "NumPy must know a tensor's dtype, and x is bfloat16; use float32"
+
+
+def computed(operation: str, *arrays: Array, dtype: str = "", **attributes: object) -> Array:
+    """The value of a graph of one node."""
+    builder = GraphBuilder("one")
+    names = [builder.input(f"x{i}", a.shape, str(a.dtype)) for i, a in enumerate(arrays)]
+    graph = builder.graph(builder.node("y", operation, *names, dtype=dtype, **attributes))
+    value = execute(graph, {}, dict(zip(names, arrays, strict=True)))["y"]
+    assert (value.dtype, value.shape) == (graph.tensors["y"].dtype, graph.tensors["y"].shape)
+    return value
+
+
+def test_comparisons_casts_and_sums_of_truth_values() -> None:
+    numbers, truths = np.arange(-2, 3), np.array([True, False, True])
+    less = computed("pointwise", numbers, body="less(x0, 0)", dtype="bool")
+    assert less.tolist() == [True, True, False, False, False]
+    assert computed("pointwise", numbers, body="x0", dtype="bool").tolist() == [True, True, False, True, True]
+    assert computed("pointwise", np.float32([1.7, -1.7]), body="x0", dtype="int64").tolist() == [1, -1]
+    assert computed("reduce", truths, dtype="int64") == 2
+    assert computed("reduce", truths, update="max=") == np.True_
+    assert computed("reduce", truths, update="min=") == np.False_
+    assert computed("matmul", truths[None], truths[:, None], dtype="int64") == 2
+    assert computed("pad", truths, before=(1,), after=(0,), value=1.0).tolist() == [True, True, False, True]
+    assert computed("reshape", numbers, shape=(5, 1), dtype="float32").tolist() == [[-2], [-1], [0], [1], [2]]
+
+
+def test_no_sum_within_a_node_of_float16_overflows() -> None:
+    values = np.full(4000, 100, np.float16)
+    assert computed("reduce", values, mean=True) == 100
+    assert computed("layer_norm", np.float16([300, -300] * 100)).tolist() == [1, -1] * 100
+
+
+@pytest.mark.parametrize(
+    ("operation", "attributes", "label"),
+    [("host", {"what": "sort", "shape": (2,)}, "sort"), ("unknown", {"what": "aten.foo", "shape": (2,)}, "aten.foo")],
+)
+def test_what_runs_on_the_host_has_no_value(operation: str, attributes: dict, label: str) -> None:
+    with pytest.raises(NetworkError) as caught:
+        computed(operation, array(2), **attributes)
+    assert str(caught.value) == f"node y must be affine to have a value, which {label} is not"

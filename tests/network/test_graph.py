@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tilework.errors import NetworkError
-from tilework.network.graph import BUFFER, PARAMETER, Graph, GraphBuilder, Node, Tensor
+from tilework.network.graph import BUFFER, DTYPE_BYTES, PARAMETER, Graph, GraphBuilder, Node, Tensor
 from tilework.network.nest import CONTRACTION, ELEMENTWISE
 
 X = Tensor("x", (1, 3, 8, 8), role="input")
@@ -120,7 +120,7 @@ RELU = Node("y", "relu", ("x",))
         ),
         (
             lambda: graph_of(RELU, sources=(Tensor("x", (1,)),)),
-            "tensor x must be one of input, parameter, buffer, not 'value'",
+            "tensor x must be one of input, parameter, frozen, buffer, not 'value'",
         ),
         (
             lambda: graph_of(Node("y", "conv2d", ("x", "w", "b")), Node("y:t", "relu", ("y",))),
@@ -129,7 +129,7 @@ RELU = Node("y", "relu", ("x",))
         (lambda: Tensor("x", (2, 0)), "tensor x: every size must be at least 1, not [2, 0]"),
         (
             lambda: Tensor("x", (2,), "float8"),
-            "tensor x: the dtype must be one of float32, float16, bfloat16, int8, int32, not 'float8'",
+            f"tensor x: the dtype must be one of {', '.join(DTYPE_BYTES)}, not 'float8'",
         ),
     ],
 )

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tilework.errors import NetworkError
-from tilework.network.graph import Graph, GraphBuilder
+from tilework.network.graph import DTYPE_BYTES, Graph, GraphBuilder
 from tilework.network.graph_text import parse_graph, print_graph
 
 LENET = """graph lenet5
@@ -136,7 +136,7 @@ HEAD = "graph g\ninput x float32[2,3]\n"
         ),
         (
             "input x float8[2]",
-            "tensor x: the dtype must be one of float32, float16, bfloat16, int8, int32, not 'float8'",
+            f"tensor x: the dtype must be one of {', '.join(DTYPE_BYTES)}, not 'float8'",
         ),
         ("input x float32[0]", "tensor x: every size must be at least 1, not [0]"),
         (f"{HEAD}y = relu(x y)", "line 3 of a graph has an argument that is no name and no key=value: 'x y'"),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
+from inspect import signature
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -27,14 +28,25 @@ Answer = dict[str, Any]
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise: texts in paragraphs, `answer` computes the data, `text` shows data to people."""
+    """One exercise: texts in paragraphs, `answer` computes the data, `text` shows data to people.
+
+    An `answer` that takes `networks` computes them for any networks.
+    """
 
     number: str
     title: str
     question: str
     notice: str
-    answer: Callable[[], Answer]
+    answer: Callable[..., Answer]
     text: Callable[[Answer], str]
+
+    def answer_for(self, networks: Sequence[str]) -> Answer:
+        """The answer, for other networks than the book's where any are given; raises ExerciseError if it takes none."""
+        if networks and "networks" not in signature(self.answer).parameters:
+            raise ExerciseError(
+                f"--network goes with an exercise about networks in general, not with {self.number}; leave it out"
+            )
+        return self.answer(networks) if networks else self.answer()
 
 
 def exercise_files() -> dict[str, Path]:
@@ -84,8 +96,15 @@ def _paragraphs(text: str) -> str:
 
 @click.command()
 @click.argument("number", required=False, metavar="[NUMBER]")
+@click.option(
+    "--network",
+    "networks",
+    multiple=True,
+    metavar="NETWORK",
+    help="Answer for this network, whatever `tilework count` takes, not for the book's (3.1, 3.2; may be repeated).",
+)
 @json_option
-def exercise(number: str | None, as_json: bool) -> None:
+def exercise(number: str | None, networks: tuple[str, ...], as_json: bool) -> None:
     """The exercise book: the list, or the answer to exercise NUMBER, computed now.
 
     \b
@@ -93,13 +112,16 @@ def exercise(number: str | None, as_json: bool) -> None:
       tilework exercise
       tilework exercise 3.1
       tilework exercise 3.1 --json
+      tilework exercise 3.2 --network vgg11 --network model.onnx
     """
     if number is None:
+        if networks:
+            raise ExerciseError("--network must come with an exercise: tilework exercise 3.1 --network vgg11")
         _list(as_json)
         return
     found = load_exercise(number)
     with working(f"exercise {number}"):
-        answer = found.answer()
+        answer = found.answer_for(networks)
         shown = "" if as_json else found.text(answer)
     if as_json:
         texts = {"title": found.title, "question": found.question, "notice": found.notice}

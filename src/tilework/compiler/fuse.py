@@ -104,11 +104,15 @@ def _joins(statement: _Statement, groups: list[Group], made_by: dict[str, int], 
     group = groups[place]
     if group.output.tensor != access.tensor or access.tensor not in passing or len(group.nests) == MAX_NESTS:
         return None
-    return place if _is_pointwise(nest, access) or _is_window(nest, access, group) else None
+    return place if _is_pointwise(nest, access, group) or _is_window(nest, access, group) else None
 
 
-def _is_pointwise(nest: Nest, access: Access) -> bool:
-    return nest.kind in (ELEMENTWISE, COPY) and access.index == nest.output.index and _own_loops(nest.output)
+def _is_pointwise(nest: Nest, access: Access, group: Group) -> bool:
+    """Whether a nest goes through the whole of an operand, place by place."""
+    if nest.kind not in (ELEMENTWISE, COPY) or access.index != nest.output.index or not _own_loops(nest.output):
+        return False
+    shape = group.tensors[access.tensor].shape
+    return all(axis.bounds(nest.extents) == (0, size - 1) for axis, size in zip(access.index, shape, strict=True))
 
 
 def _own_loops(access: Access) -> bool:
@@ -124,6 +128,8 @@ def _is_loop(axis: Affine) -> bool:
 def _is_window(nest: Nest, access: Access, group: Group) -> bool:
     """Whether a reduction's windows lie side by side, inside the tensor, and the group can be split along them."""
     if nest.kind != REDUCTION or nest.body != access or not _own_loops(nest.output):
+        return False
+    if nest.output.loops() - access.loops():  # the same window again
         return False
     shape = group.tensors[access.tensor].shape
     for axis, made, size in zip(access.index, group.output.index, shape, strict=True):

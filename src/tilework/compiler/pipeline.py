@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from hashlib import sha256
+from math import prod
 
 from tilework.compiler.fuse import fuse
 from tilework.compiler.group import Group
@@ -17,8 +18,11 @@ from tilework.compiler.tile import Tiling, tile
 from tilework.errors import CompileError
 from tilework.isa.instruction import Instruction
 from tilework.isa.program import Layer, Port, Program
+from tilework.isa.table import VECTOR_OF
 from tilework.machine.machine import Machine
-from tilework.network.graph import Graph
+from tilework.network.graph import Graph, Node, Tensor
+from tilework.network.nest import Nest, applications
+from tilework.network.views import distinct
 from tilework.network.weights import Weights
 
 Progress = Callable[[int, int], None]
@@ -90,11 +94,38 @@ def _check(graph: Graph) -> None:
     for tensor in graph.tensors.values():
         if tensor.dtype != "float32":
             raise CompileError(f"tensor {tensor.name} must be float32 to be compiled, not {tensor.dtype}")
+    for node in graph.nodes:
+        _check_node(graph, node)
     for name in graph.outputs:
         if graph.tensors[name].is_weight:
             raise CompileError(
                 f"output {name} must be a node's value or an input to be compiled, not a weight; leave it out"
             )
+
+
+def _check_node(graph: Graph, node: Node) -> None:
+    if graph.expansion(node).on_host:
+        raise CompileError(f"node {node.name} must be affine to be compiled, which {node.label} is not")
+    for nest in graph.nests(node):
+        if lacking := [name for name in applications(nest.body) if name not in VECTOR_OF]:
+            raise CompileError(f"node {node.name} must use what instructions compute, which {lacking[0]} is not")
+    for tensor in (graph.tensors[node.name], *graph.temporaries(node)):
+        nests = [nest for nest in graph.nests(node) if nest.output.tensor == tensor.name]
+        if nests and not _write_once(nests, tensor):
+            raise CompileError(
+                f"node {node.name} must write each place of {tensor.name} once to be compiled, "
+                f"which {node.label} of these windows does not"
+            )
+
+
+def _write_once(nests: list[Nest], tensor: Tensor) -> bool:
+    """Whether nests write all places of a tensor, none of them outside it or in two iterations."""
+    for nest in nests:
+        bounds = [axis.bounds(nest.extents) for axis in nest.output.index]
+        inside = all(low >= 0 and high < size for (low, high), size in zip(bounds, tensor.shape, strict=True))
+        if not (inside and distinct(nest.output, nest.parallel_loops)):
+            return False
+    return sum(prod(extent for _, extent in nest.parallel_loops) for nest in nests) == tensor.elements
 
 
 def _shape_key(group: Group) -> tuple[object, ...]:

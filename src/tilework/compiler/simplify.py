@@ -17,6 +17,8 @@ from tilework.network.weights import Weights
 
 Array = npt.NDArray[Any]
 
+CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
+
 
 @dataclass(frozen=True)
 class Simplified:
@@ -64,7 +66,8 @@ def fold_batch_norm(state: Simplified) -> Simplified:
     for norm in state.graph.nodes:
         if norm.operation == "batch_norm" and (inner := producer.get(norm.inputs[0])):
             constant = all(state.graph.tensors[n].is_weight for n in (*norm.inputs[1:], *inner.inputs[1:]))
-            if inner.operation in ("conv2d", "linear") and reads[inner.name] == 1 and constant:
+            rows = inner.operation == "linear" and len(state.graph.tensors[inner.name].shape) == 2
+            if (rows or inner.operation in CONVOLUTIONS) and reads[inner.name] == 1 and constant:
                 folds[norm.name] = inner
     for name, inner in folds.items():
         state = _fold(state, producer[name], inner)

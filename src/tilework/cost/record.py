@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tilework.network.functions import FUNCTIONS
+from tilework.network.general import UNKNOWN
 from tilework.network.operations import Shape
 
 LAYER, MODULE, OPERATION = GROUPINGS = ("layer", "module", "operation")
 ADDITION, MULTIPLICATION = "addition", "multiplication"
-OTHER_KINDS: tuple[str, ...] = tuple(
-    dict.fromkeys(f.category for f in FUNCTIONS.values() if f.category not in (ADDITION, MULTIPLICATION))
+RANDOM = "random"
+OTHER_KINDS: tuple[str, ...] = (
+    *dict.fromkeys(f.category for f in FUNCTIONS.values() if f.category not in (ADDITION, MULTIPLICATION)),
+    RANDOM,
+    UNKNOWN,
 )
 
 

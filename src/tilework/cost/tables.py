@@ -7,166 +7,89 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from tilework.cost.record import MODULE, OTHER_KINDS, Row
+from tilework.cost.characters import visible, width
+from tilework.cost.record import OTHER_KINDS, Row
+from tilework.cost.table_text import FIRST, GAP, Line, columns, kind, lines, whole
+from tilework.cost.unstated import notes
+from tilework.cost.view import QUANTITIES, View
 from tilework.network.operations import Shape
 from tilework.plain import dataframe as plain_dataframe
+from tilework.plain import quantity
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from tilework.cost.count import Count
 
-NOTHING = "--"
+USUAL_VIEW = View()
+MARKUP = re.compile(r"[\\`*\[\]<>|~]")
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of the table: its header and what stands in a row's cell."""
-
-    header: str
-    cell: Callable[[Row], str]
-
-
-def _number(n: int) -> str:
-    return f"{n:,}" if n else NOTHING
-
-
-def _shape(row: Row) -> str:
-    return NOTHING if row.output_shape is None else f"[{', '.join(map(str, row.output_shape))}]"
-
-
-COLUMNS: tuple[Column, ...] = (
-    Column("Output Shape", _shape),
-    Column("Param #", lambda row: _number(row.parameters)),
-    Column("Mult-Adds", lambda row: _number(row.macs)),
-    Column("Multiplications", lambda row: _number(row.multiplications)),
-    Column("Additions", lambda row: _number(row.additions)),
-    Column("Neurons", lambda row: _number(row.neurons)),
-    Column("Other", lambda row: _number(sum(row.other_operations.values()))),
-)
-NEEDED = 3  # columns that stay however narrow the terminal is
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line of the tree: a row, or the name of a module whose rows follow, indented."""
-
-    label: str
-    row: Row | None
-
-    def cells(self, columns: Iterable[Column]) -> list[str]:
-        return [self.label, *(NOTHING if self.row is None else column.cell(self.row) for column in columns)]
-
-
-def lines(count: Count) -> list[Line]:
-    """The tree's lines, the network's own name first; a module stands where its first row stood."""
-    return [Line(count.network, None), *_branch(count.rows, 0, "")]
-
-
-def _branch(rows: Sequence[Row], level: int, indent: str) -> Iterator[Line]:
-    items: dict[tuple[bool, str], list[Row]] = {}
-    for row in rows:
-        leaf = len(row.path) == level + 1
-        items.setdefault((leaf, row.name if leaf else row.path[level]), []).append(row)
-    for i, ((leaf, name), members) in enumerate(items.items(), 1):
-        mark, below = ("└─ ", "   ") if i == len(items) else ("├─ ", "│  ")
-        if leaf:
-            yield Line(f"{indent}{mark}{_label(members[0])}", members[0])
-        else:
-            yield Line(f"{indent}{mark}{name}", None)
-            yield from _branch(members, level + 1, indent + below)
-
-
-def _label(row: Row) -> str:
-    layers = f"{row.layers:,} layer" + "s" * (row.layers > 1)
-    if row.operation == MODULE:
-        return f"{row.label} ({MODULE}, {layers})"
-    return f"{row.label} ({layers if row.name == row.operation and row.output_shape is None else row.operation})"
-
-
-def totals(count: Count) -> list[tuple[str, str]]:
+def totals(count: Count, view: View = USUAL_VIEW) -> list[tuple[str, str]]:
     """What stands under the table: names and values."""
     sums = count.total
     other = ", ".join(f"{kind} {n:,}" for kind, n in sums.other_operations.items())
     stored = [] if count.dtype is None else [("Stored as", count.dtype)]
     return [
-        ("Total params", f"{sums.parameters:,}"),
-        ("Trainable params", f"{sums.trainable_parameters:,}"),
-        ("Buffers (not params)", f"{sums.buffers:,}"),
-        ("Total mult-adds", f"{sums.macs:,}"),
-        ("Multiplications", f"{sums.multiplications:,}"),
-        ("Additions", f"{sums.additions:,}"),
-        ("Other operations", f"{sum(sums.other_operations.values()):,}" + (f" ({other})" if other else "")),
+        ("Total params", _readable(sums.parameters)),
+        ("Trainable params", _readable(sums.trainable_parameters)),
+        ("Buffers (not params)", _readable(sums.buffers)),
+        ("Total mult-adds", _readable(sums.macs)),
+        *((f"  in the {name}", _readable(part.macs)) for name, part in count.parts),
+        ("Multiplications", _readable(sums.multiplications)),
+        ("Additions", _readable(sums.additions)),
+        ("Other operations", _readable(sum(sums.other_operations.values())) + (f": {other}" if other else "")),
         ("Padding zeros", "counted" if count.padding_zeros else "left out"),
         ("Neurons", f"{sums.neurons:,} ({count.neurons_with_input:,} with the input layer)"),
         *stored,
-        ("Params size", _bytes(sums.parameter_bytes)),
-        ("Buffers size", _bytes(sums.buffer_bytes)),
-        ("Activations size", _bytes(sums.activation_bytes)),
+        ("Params size", size(sums.parameter_bytes)),
+        ("Buffers size", size(sums.buffer_bytes)),
+        ("Activations size", size(sums.activation_bytes)),
+        ("Shares are of", f"the {QUANTITIES[view.quantity].name}"),
     ]
 
 
-def _bytes(n: int) -> str:
-    return f"{n:,} bytes = {n / 1e6:,.2f} MB = {n / 2**20:,.2f} MiB"
+def _readable(n: int) -> str:
+    return f"{n:,} ({quantity(n, '').rstrip()})" if n >= 10_000 else f"{n:,}"
 
 
-def _header(columns: Iterable[Column]) -> list[str]:
-    return ["Layer (type)", *(column.header for column in columns)]
+def size(n: int) -> str:
+    """Bytes, exact and in the unit of the next thousand and 1024."""
+    if n < 1000:
+        return f"{n:,} bytes"
+    power = min((len(str(n)) - 1) // 3, 4)
+    decimal, binary = f"{n / 1000**power:,.2f}", f"{n / 1024**power:,.2f}"
+    return f"{n:,} bytes = {decimal} {'kMGT'[power - 1]}B = {binary} {'KMGT'[power - 1]}iB"
 
 
-def _widths(table: Iterable[Iterable[str]]) -> list[int]:
-    return [max(map(len, cells)) for cells in zip(*table, strict=True)]
+def remarks(count: Count, shown: Iterable[Line]) -> list[str]:
+    """Sentences about what is not as in the other lines: folded lines, the host's work, unknown operations."""
+    times = max((line.times for line in shown), default=1)
+    folded = f"A line with {times:,} × stands for {times:,} that are alike: the numbers are of one, the share of all."
+    return [*([folded] if times > 1 else []), *notes(count)]
 
 
-def _total_lines(count: Count) -> list[str]:
-    pairs = totals(count)
-    width = max(len(name) for name, _ in pairs) + 1
-    return [f"{name + ':':<{width}} {value}" for name, value in pairs]
+def below(count: Count, view: View, shown: Iterable[Line], limit: int | None = None) -> list[str]:
+    """The totals and the remarks in lines, wrapped where a limit to their width is given."""
+    pairs = totals(count, view)
+    column = max(len(name) for name, _ in pairs) + 2
+    found = []
+    for text in (*(f"{name + ':':<{column}}{value}" for name, value in pairs), *remarks(count, shown)):
+        indent = " " * column if limit and limit >= 2 * column else ""
+        found += [text] if limit is None else wrap(text, limit, subsequent_indent=indent, break_on_hyphens=False)
+    return found
 
 
-def plain(count: Count) -> str:
+def plain(count: Count, view: View = USUAL_VIEW) -> str:
     """The table in plain characters, as wide as it needs to be."""
-    table = [_header(COLUMNS), *(line.cells(COLUMNS) for line in lines(count))]
-    widths = _widths(table)
-    body = ["  ".join(_align(cells, widths)).rstrip() for cells in table]
-    below = _total_lines(count)
-    rule = "=" * max(map(len, body + below))
-    return "\n".join([rule, body[0], rule, *body[1:], rule, *below, rule])
-
-
-def _align(cells: list[str], widths: list[int]) -> Iterator[str]:
-    for i, (cell, width) in enumerate(zip(cells, widths, strict=True)):
-        yield cell.ljust(width) if i < 2 else cell.rjust(width)
-
-
-def show(count: Count, console: Console) -> None:
-    """Print the table on a terminal; where it is narrow the last columns go, and a line says which."""
-    from rich.table import Table
-    from rich.text import Text
-
-    columns, width = fitting(count, console.width)
-    console.width = max(console.width, width)  # rather a line that wraps than a number cut short
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for i, header in enumerate(_header(columns)):
-        table.add_column(header, justify="left" if i < 2 else "right", no_wrap=True)
-    for line in lines(count):
-        style = "bold" if line.row is None else ""
-        table.add_row(*(Text(cell, style="dim" if cell == NOTHING else style) for cell in line.cells(columns)))
-    console.print(table, *(Text(text) for text in ["", *_total_lines(count)]), sep="\n")
-    if hidden := [column.header for column in COLUMNS[len(columns) :]]:
-        console.print(Text(f"(not shown on this narrow terminal: {', '.join(hidden)})", style="dim"))
-
-
-def fitting(count: Count, width: int) -> tuple[tuple[Column, ...], int]:
-    """As many columns, from the left, as a terminal has room for, and the room that they take."""
-    widths = _widths([_header(COLUMNS), *(line.cells(COLUMNS) for line in lines(count))])
-    room = [sum(widths[: n + 1]) + 2 * n for n in range(len(widths))]
-    shown = max(NEEDED, sum(needed <= width for needed in room[1:]))
-    return COLUMNS[:shown], room[shown]
+    shown = lines(count, view)
+    layout = whole(shown, view)
+    body = [GAP.join(cells).rstrip() for cells in (layout.header, *map(layout.cells, shown))]
+    rule = "=" * max(map(width, body))
+    return "\n".join([rule, body[0], rule, *body[1:], rule, *below(count, view, shown), rule])
 
 
 def flat(row: Row) -> dict[str, Any]:
@@ -196,26 +119,34 @@ def dataframe(count: Count) -> Any:
     return plain_dataframe([flat(row) for row in count.rows], list(flat(Row())))
 
 
-def markdown(count: Count) -> str:
-    """A table of GitHub's Markdown, then the totals as a list."""
-    header = _header(COLUMNS)
-    rows = [header, ["---", "---", *["---:"] * (len(header) - 2)]]
-    rows += [[row.name, *(column.cell(row) for column in COLUMNS)] for row in count.rows]
-    table = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |" for cells in rows]
-    return "\n".join([*table, "", *(f"- {name}: {value}" for name, value in totals(count))]) + "\n"
+def markdown(count: Count, view: View = USUAL_VIEW) -> str:
+    """A table of GitHub's Markdown with a line per row, then the totals and notes as a list."""
+    whole_of = QUANTITIES[view.quantity].of(count.total) or 1
+    found = columns(view).values()
+    rows = []
+    for row in view.of(count).rows:
+        share = QUANTITIES[view.quantity].of(row) / whole_of
+        line = Line("", row.name, kind(row), 1, row, 1, share, is_module=False)
+        rows.append([plain_name(visible(row.name) + line.kind), *(column.cell(line) for column in found)])
+    under = (*(f"{name}: {value}" for name, value in totals(count, view)), *map(plain_name, remarks(count, ())))
+    header = [FIRST, *(column.header for column in found)]
+    return "\n".join([*markdown_table(header, rows, left=2), "", *(f"- {text}" for text in under)]) + "\n"
 
 
-def html(count: Count) -> str:
-    """The tree as an HTML table, for Jupyter."""
-    from html import escape
+def markdown_table(header: Iterable[str], rows: Iterable[Iterable[str]], left: int) -> list[str]:
+    """The lines of a table of cells that are Markdown already, the first `left` columns to the left."""
+    header = list(header)
+    marks = ["---"] * left + ["---:"] * (len(header) - left)
+    return [f"| {' | '.join(cells)} |" for cells in (header, marks, *rows)]
 
-    def row(cells: Iterable[str], tag: str) -> str:
-        return "".join(
-            f'<{tag} style="text-align:{"left" if i < 2 else "right"};white-space:pre">{escape(cell)}</{tag}>'
-            for i, cell in enumerate(cells)
-        )
 
-    body = "".join(f"<tr>{row(line.cells(COLUMNS), 'td')}</tr>" for line in lines(count))
-    below = "".join(f"<tr>{row(pair, 'td')}</tr>" for pair in totals(count))
-    head = f"<thead><tr>{row(_header(COLUMNS), 'th')}</tr></thead>"
-    return f"<table>{head}<tbody>{body}</tbody></table><table><tbody>{below}</tbody></table>"
+def plain_name(text: str) -> str:
+    """A text in Markdown that shows as it is."""
+    return MARKUP.sub(r"\\\g<0>", visible(text))
+
+
+def html(count: Count, view: View = USUAL_VIEW) -> str:
+    """The tree as an HTML table without a script, for Jupyter."""
+    from tilework.cost.table_html import fragment
+
+    return fragment(count, view)

@@ -21,9 +21,9 @@ SILENT = 4  # ONNX Runtime's log level "fatal"; it raises its errors besides log
 def run_onnx(
     graph: Graph, weights: Mapping[str, Array] | None, inputs: Mapping[str, Array], threads: int = 1
 ) -> dict[str, Array]:
-    """The graph's outputs by name, float32, as ONNX Runtime computes them on the CPU.
+    """The graph's outputs by name, as ONNX Runtime computes them on the CPU.
 
-    `inputs` holds a float32 array of the declared shape for each input; weights=None means seeded, seed 0.
+    `inputs` holds an array of the declared shape for each input; weights=None means seeded, seed 0.
     Raises NetworkError for unfit inputs, MissingPackageError, and what `to_onnx` raises.
     """
     runtime = package("onnxruntime", "onnx", "running a network in ONNX Runtime")
@@ -54,4 +54,4 @@ def _feed(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
         shape = np.shape(inputs[tensor.name])
         if shape != tensor.shape:
             raise NetworkError(f"input {tensor.name} must have the shape {list(tensor.shape)}, not {list(shape)}")
-    return {name: np.ascontiguousarray(inputs[name], np.float32).reshape(np.shape(inputs[name])) for name in names}
+    return {t.name: np.array(inputs[t.name], t.dtype, order="C") for t in graph.inputs}

@@ -1,63 +1,173 @@
-"""From what a user writes for a network — a name of the zoo, a file — to its graph."""
+"""From what a user writes for a network — a name of the zoo, a file, a callable — to its graph."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
 from tilework.errors import NetworkError
+from tilework.frontend.request import Request, Size, request, shapes
 from tilework.frontend.zoo import network
 from tilework.network.graph import Graph
 from tilework.network.graph_text import parse_graph
-from tilework.network.operations import Shape
 
-READS = "this version reads the names that `tilework networks` lists and .graph and .onnx files"
-NOT_READ = {
-    "hf:": "Hugging Face configurations",
-    "py:": "Python callables",
-    ".pt2": "torch.export files",
-}
+if TYPE_CHECKING:
+    from tilework.network.blocks import Blocks
+
+READS = (
+    "a network must be a name that `tilework networks` lists, a .graph, .onnx or .pt2 file, "
+    "py:MODULE:CALLABLE or hf:CONFIG"
+)
 
 
-def resolve(spec: str, batch: int | None = None, inputs: Sequence[str | Shape] = ()) -> Graph:
-    """The graph of a zoo network or of a `.graph` or `.onnx` file, with its inputs' shapes changed where asked.
+class Source(Protocol):
+    """A network before the shapes of its inputs are settled."""
+
+    def at(self, request: Request) -> Graph | Blocks:
+        """The graph for the inputs asked for; raises NetworkError where the network cannot take them."""
+        ...
+
+    def usual(self, request: Request) -> dict[str, int]:
+        """For each symbol of the request the size that usually stands there; those that nothing tells are left out."""
+        ...
+
+    def classes(self) -> dict[str, str] | None:
+        """The class of each torch module by its path; None for what isn't made of such."""
+        ...
+
+    def facts(self, request: Request) -> dict[str, int]:
+        """What the rows of a count don't say, by name."""
+        ...
+
+
+def resolve(
+    spec: str, batch: Size | None = None, inputs: Iterable[str | Sequence[Size]] = (), phase: str = ""
+) -> Graph:
+    """The graph of what `spec` names (see `READS`), with its inputs' shapes changed where asked.
 
     `batch` becomes the first size of every input. `inputs` are shapes with or without the batch, in the inputs'
-    order: (3, 224, 224), "3,224,224" or, by name, "image=1,3,224,224".
+    order: (3, 224, 224), "3,224,224", or, by name and with a dtype, "ids=1,128:int64".
     Raises NetworkError for what is no network, and where the network cannot take inputs of these shapes.
     """
-    if batch is not None and batch < 1:
-        raise NetworkError(f"the batch must be at least 1, not {batch}")
+    found = open_source(spec).at(request(batch, inputs, phase))
+    return found if isinstance(found, Graph) else found.graph()
+
+
+def open_source(spec: str) -> Source:
+    """What a network's name stands for; raises NetworkError for a name that stands for nothing."""
+    for mark, opener in _PREFIXES.items():
+        if spec.startswith(mark):
+            return opener(spec.removeprefix(mark))
     if spec.endswith(".onnx"):
-        return _onnx(spec, batch, inputs)
-    graph = _read(spec)
-    changed = _changed(graph.name, {t.name: t.shape for t in graph.inputs}, batch, inputs)
-    if all(changed[t.name] == t.shape for t in graph.inputs):
-        return graph
-    sources = (replace(t, shape=changed.get(t.name, t.shape)) for t in graph.sources)
-    return graph.replace(sources, graph.nodes, graph.outputs)
-
-
-def _onnx(path: str, batch: int | None, inputs: Sequence[str | Shape]) -> Graph:
-    """An ONNX file read for the shapes asked for, as its padding and its reshapes may depend on them."""
-    from tilework.frontend.from_onnx import from_onnx, input_shapes
-
-    if batch is None and not inputs:
-        return from_onnx(path)[0]
-    declared = {name: (shape[0] or 1, *shape[1:]) if shape else shape for name, shape in input_shapes(path).items()}
-    return from_onnx(path, shapes=_changed(os.path.basename(path), declared, batch, inputs))[0]
-
-
-def _read(spec: str) -> Graph:
-    for mark, what in NOT_READ.items():
-        if spec.startswith(mark) if mark.endswith(":") else spec.endswith(mark):
-            raise NetworkError(f"{READS}, not {what} such as {spec!r}")
+        return OnnxSource(spec)
+    if spec.endswith(".pt2"):
+        return _exported(spec)
     if spec.endswith(".graph"):
-        return parse_graph(_text(spec))
+        return GraphSource(parse_graph(_text(spec)))
     if "/" in spec or os.path.isfile(spec):
-        raise NetworkError(f"{READS}; a file's name must end in .graph or .onnx, unlike {spec!r}")
-    return network(spec)
+        raise NetworkError(f"{READS}, unlike {spec!r}")
+    return GraphSource(network(spec))
+
+
+class PlainSource:
+    """A source of which its graph says everything."""
+
+    def classes(self) -> dict[str, str] | None:
+        """None: no torch modules."""
+        return None
+
+    def facts(self, request: Request) -> dict[str, int]:
+        """None."""
+        return {}
+
+
+@dataclass(frozen=True)
+class GraphSource(PlainSource):
+    """A graph whose input shapes may be changed."""
+
+    graph: Graph
+
+    def at(self, request: Request) -> Graph:
+        """The graph, its shapes inferred anew where they changed."""
+        _refuse_phase(request, self.graph.name)
+        changed = shapes(self.graph.name, {t.name: t.shape for t in self.graph.inputs}, request)
+        if all(changed[t.name] == t.shape for t in self.graph.inputs):
+            return self.graph
+        sources = (replace(t, shape=changed.get(t.name, t.shape)) for t in self.graph.sources)
+        return self.graph.replace(sources, self.graph.nodes, self.graph.outputs)
+
+    def usual(self, request: Request) -> dict[str, int]:
+        """The sizes that the graph's own inputs have."""
+        return usual_sizes({t.name: t.shape for t in self.graph.inputs}, request)
+
+
+@dataclass(frozen=True)
+class OnnxSource(PlainSource):
+    """An ONNX file, read for the shapes asked for, as its padding and its reshapes may depend on them."""
+
+    path: str
+
+    def at(self, request: Request) -> Graph:
+        """The file's graph."""
+        from tilework.frontend.from_onnx import from_onnx
+
+        name = os.path.basename(self.path)
+        _refuse_phase(request, name)
+        if request.batch is None and not request.inputs:
+            return from_onnx(self.path)[0]
+        return from_onnx(self.path, shapes=shapes(name, self._declared(), request))[0]
+
+    def usual(self, request: Request) -> dict[str, int]:
+        """The sizes that the file declares."""
+        return usual_sizes(self._declared(), request)
+
+    def _declared(self) -> dict[str, tuple[int, ...]]:
+        from tilework.frontend.from_onnx import input_shapes
+
+        found = input_shapes(self.path)
+        return {name: (shape[0] or 1, *shape[1:]) if shape else shape for name, shape in found.items()}
+
+
+def usual_sizes(declared: dict[str, tuple[int, ...]], request: Request) -> dict[str, int]:
+    """The declared size in the place of each symbol of a request."""
+    sizes: dict[str, int] = {}
+    if isinstance(request.batch, str) and declared:
+        sizes[request.batch] = next((shape[0] for shape in declared.values() if shape), 1)
+    names = iter(declared)
+    for asked in request.inputs:
+        own = declared.get(asked.name or next(names, ""), ())
+        for size, usual in zip(reversed(asked.sizes), reversed(own), strict=False):
+            if isinstance(size, str):
+                sizes.setdefault(size, usual)
+    return sizes
+
+
+def _refuse_phase(request: Request, name: str) -> None:
+    if request.phase:
+        raise NetworkError(f"a phase is for language models given as hf:CONFIG, which {name} is not")
+
+
+def _exported(path: str) -> Source:
+    from tilework.frontend.from_torch.export import from_export
+
+    return GraphSource(from_export(path))
+
+
+def _callable(spec: str) -> Source:
+    from tilework.frontend.from_torch.callables import open_callable
+
+    return open_callable(spec)
+
+
+def _huggingface(spec: str) -> Source:
+    from tilework.frontend.from_huggingface import open_config
+
+    return open_config(spec)
+
+
+_PREFIXES: dict[str, Callable[[str], Source]] = {"py:": _callable, "hf:": _huggingface}
 
 
 def _text(path: str) -> str:
@@ -68,51 +178,3 @@ def _text(path: str) -> str:
         raise NetworkError(f"a .graph file must be UTF-8 text, which {path!r} is not") from None
     except OSError as error:
         raise NetworkError(f"the network file {path!r} must be readable: {error.strerror}") from None
-
-
-def _changed(
-    network: str, own: Mapping[str, Shape], batch: int | None, inputs: Sequence[str | Shape]
-) -> dict[str, Shape]:
-    """The inputs' shapes by name, `own` with the batch and the shapes asked for."""
-    asked = _asked(network, list(own), inputs)
-    return {name: _resized(name, shape, batch, asked.get(name)) for name, shape in own.items()}
-
-
-def _asked(network: str, names: Sequence[str], inputs: Sequence[str | Shape]) -> dict[str, Shape]:
-    """The shape asked for by input name; those without a name go to the first inputs that are left."""
-    parsed = [_shape(item) for item in inputs]
-    asked = {name: shape for name, shape in parsed if name is not None}
-    if unknown := asked.keys() - set(names):
-        raise NetworkError(f"network {network} has the inputs {', '.join(names)}, not {min(unknown)!r}")
-    free = [name for name in names if name not in asked]
-    unnamed = [shape for name, shape in parsed if name is None]
-    if len(unnamed) > len(free) or len(asked) + len(unnamed) < len(parsed):
-        raise NetworkError(f"network {network} takes one shape for each of {', '.join(names)}, not {len(parsed)}")
-    return asked | dict(zip(free, unnamed, strict=False))
-
-
-def _shape(item: str | Shape) -> tuple[str | None, Shape]:
-    if not isinstance(item, str):
-        return None, tuple(item)
-    name, equals, sizes = item.rpartition("=")
-    parts = sizes.replace("x", ",").split(",")
-    if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-        raise NetworkError(f"an input's shape must be positive sizes such as 3,224,224, not {sizes!r}")
-    return (name.strip() if equals else None), tuple(map(int, parts))
-
-
-def _resized(name: str, own: Shape, batch: int | None, asked: Shape | None) -> Shape:
-    if asked is None:
-        return own if batch is None or not own else (batch, *own[1:])
-    if not own:  # an ONNX file may tell none
-        return asked
-    if len(asked) == len(own) - 1:
-        return (own[0] if batch is None else batch, *asked)
-    if len(asked) != len(own):
-        raise NetworkError(
-            f"input {name} is {list(own)}: its shape must have {len(own)} sizes, or {len(own) - 1} without the "
-            f"batch, not {list(asked)}"
-        )
-    if batch is not None and asked[0] != batch:
-        raise NetworkError(f"input {name} must have the batch {batch} as its first size, not {list(asked)}")
-    return asked

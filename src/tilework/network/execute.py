@@ -16,10 +16,12 @@ from tilework.network.graph import Graph, Node, Tensor
 from tilework.network.kernels import Array
 from tilework.network.nest import Access, Affine, Apply, Expression, Nest
 from tilework.network.operations import OPERATIONS, Shape
+from tilework.network.scalars import apply
 from tilework.network.views import Loop
 
 Reads = Mapping[Access, Array]
 
+NOT_NUMPYS = {"bfloat16", "float8_e4m3fn", "float8_e5m2"}
 EVALUATED_LIMIT = 1 << 22  # elements of a body's value; above it a nest runs in pieces
 
 
@@ -28,9 +30,9 @@ def execute(
 ) -> dict[str, Array]:
     """The values of a graph's outputs, and of the tensors that `keep` names, by name.
 
-    Values have the graph's shapes and dtypes; each is dropped once its last reader has run, and a weight is read only
-    when a node needs it. Raises NetworkError where the inputs or `keep` do not fit the graph, WeightsError where the
-    weights do not.
+    Values have the graph's shapes and dtypes (within a node of float16 they are float32); each is dropped once its last
+    reader has run, and a weight is read only when a node needs it. Raises NetworkError where the inputs or `keep` do
+    not fit the graph, or where a node runs on the host; WeightsError where the weights do not fit.
     """
     wanted = (*graph.outputs, *keep)
     _check_names(graph, inputs, wanted)
@@ -51,8 +53,12 @@ def _check_names(graph: Graph, inputs: Collection[str], wanted: Iterable[str]) -
     for name in wanted:
         if name not in graph.tensors:
             raise NetworkError(f"a tensor to keep must be one of network {graph.name}, not {name!r}")
-    if lacking := [tensor.name for tensor in graph.tensors.values() if tensor.dtype == "bfloat16"]:
-        raise NetworkError(f"NumPy must know a tensor's dtype, and {lacking[0]} is bfloat16; use float32")
+    for tensor in graph.tensors.values():
+        if tensor.dtype in NOT_NUMPYS:
+            raise NetworkError(f"NumPy must know a tensor's dtype, and {tensor.name} is {tensor.dtype}; use float32")
+    for node in graph.nodes:
+        if graph.expansion(node).on_host:
+            raise NetworkError(f"node {node.name} must be affine to have a value, which {node.label} is not")
 
 
 def _checked(tensor: Tensor, array: Array, error: type[Exception]) -> Array:
@@ -74,11 +80,13 @@ def _value(graph: Graph, values: Mapping[str, Array], weights: Mapping[str, Arra
 def _run_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> Array:
     expansion = graph.expansion(node)
     if expansion.is_alias:
-        return inputs[0].reshape(expansion.shape)
+        return inputs[0].reshape(expansion.shape).astype(graph.tensors[node.name].dtype, copy=False)
     arrays = dict(zip(OPERATIONS[node.operation].placeholders(len(inputs)), inputs, strict=True))
     shapes = {**dict(expansion.temporaries), "o": expansion.shape}
+    dtype = graph.tensors[node.name].dtype
     for nest in expansion.nests:
-        run_nest(nest, arrays, shapes, graph.tensors[node.name].dtype)
+        between = nest.output.tensor != "o" and dtype == "float16"
+        run_nest(nest, arrays, shapes, np.float32 if between else dtype)
     return arrays["o"]
 
 
@@ -153,12 +161,7 @@ def _pieces(reads: Reads, target: Array) -> Iterator[tuple[Reads, Array]]:
 def _evaluate(expression: Expression, reads: Reads, out: Array | None = None) -> Array | float:
     """The expression's value, broadcast over the loops that matter to it, or written to `out`."""
     if isinstance(expression, Apply):
-        arguments = [_evaluate(argument, reads) for argument in expression.arguments]
-        ufunc = _ufunc(expression.function)
-        if out is not None:
-            return np.asarray(ufunc(*arguments, out=out, casting="unsafe"))
-        value = ufunc(*arguments)
-        return float(value) if all(isinstance(argument, float) for argument in arguments) else np.asarray(value)
+        return apply(expression.function, [_evaluate(argument, reads) for argument in expression.arguments], out)
     value = reads[expression] if isinstance(expression, Access) else float(expression.value)
     if out is not None:
         out[...] = value

@@ -33,6 +33,18 @@ FUNCTIONS: dict[str, ScalarFunction] = {
         ScalarFunction("log", 1, "log", "log"),
         ScalarFunction("sqrt", 1, "sqrt", "sqrt"),
         ScalarFunction("tanh", 1, "tanh", "tanh"),
+        ScalarFunction("erf", 1, "erf", "erf"),
+        ScalarFunction("sin", 1, "trigonometric", "sin"),
+        ScalarFunction("cos", 1, "trigonometric", "cos"),
+        ScalarFunction("abs", 1, "absolute", "abs"),
+        ScalarFunction("floor", 1, "rounding", "floor"),
+        ScalarFunction("round", 1, "rounding", "rint"),
+        ScalarFunction("less", 2, "comparison", "less"),
+        ScalarFunction("equal", 2, "comparison", "equal"),
+        ScalarFunction("and", 2, "logic", "logical_and"),
+        ScalarFunction("or", 2, "logic", "logical_or"),
+        ScalarFunction("not", 1, "logic", "logical_not"),
+        ScalarFunction("select", 3, "selection", "where"),
     )
 }
 

@@ -12,15 +12,36 @@ from tilework.errors import NetworkError
 from tilework.network.nest import Nest
 from tilework.network.operations import OPERATIONS, Expansion, Shape, expand
 
-DTYPE_BYTES: dict[str, int] = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "int32": 4}
+FLOATING_BYTES: dict[str, int] = {
+    "float32": 4,
+    "float16": 2,
+    "bfloat16": 2,
+    "float64": 8,
+    "float8_e4m3fn": 1,
+    "float8_e5m2": 1,
+}
+DTYPE_BYTES: dict[str, int] = FLOATING_BYTES | {
+    "int8": 1,
+    "int32": 4,
+    "int64": 8,
+    "int16": 2,
+    "uint8": 1,
+    "uint16": 2,
+    "uint32": 4,
+    "uint64": 8,
+    "bool": 1,
+    "complex64": 8,
+    "complex128": 16,
+}
 
-INPUT, PARAMETER, BUFFER = "input", "parameter", "buffer"
-ROLES = (INPUT, PARAMETER, BUFFER)
+INPUT, PARAMETER, FROZEN, BUFFER = "input", "parameter", "frozen", "buffer"
+ROLES = (INPUT, PARAMETER, FROZEN, BUFFER)
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A named array; `role`: input, parameter (trainable), buffer (a weight that is not trained) or a node's value."""
+    """A named array; `role`: input, parameter, frozen (a parameter that is kept from training), buffer (a weight that
+    is none) or a node's value."""
 
     name: str
     shape: Shape
@@ -45,22 +66,31 @@ class Tensor:
 
     @property
     def is_weight(self) -> bool:
-        return self.role in (PARAMETER, BUFFER)
+        return self.role in (PARAMETER, FROZEN, BUFFER)
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One operation applied to named tensors; its value has the node's own name. `module` is its place in the tree."""
+    """One operation applied to named tensors; its value has the node's own name. `module` is its place in the tree.
+
+    `dtype` is the value's, where it isn't that of the first input.
+    """
 
     name: str
     operation: str
     inputs: tuple[str, ...]
     attributes: tuple[tuple[str, Any], ...] = ()
     module: str = ""
+    dtype: str = ""
 
     def __post_init__(self) -> None:
         fixed = tuple((key, tuple(value) if isinstance(value, list) else value) for key, value in self.attributes)
         object.__setattr__(self, "attributes", fixed)
+
+    @property
+    def label(self) -> str:
+        """What tables call its operation: the attribute `what` of a general operation, else the operation's name."""
+        return next((value for key, value in self.attributes if key == "what" and value), self.operation)
 
 
 @dataclass(frozen=True)
@@ -108,7 +138,7 @@ class Graph:
             expansion = self.expansion(node)
         except NetworkError as error:
             raise NetworkError(f"node {node.name}: {error}") from None
-        dtype = self.tensors[node.inputs[0]].dtype
+        dtype = node.dtype or (self.tensors[node.inputs[0]].dtype if node.inputs else "float32")
         self._define(Tensor(node.name, expansion.shape, dtype), f"node {node.name}")
 
     def expansion(self, node: Node) -> Expansion:
@@ -165,10 +195,12 @@ class GraphBuilder:
         self.sources.append(Tensor(name, shape, dtype, PARAMETER if trainable else BUFFER))
         return name
 
-    def node(self, name: str, operation: str, *inputs: str, module: str | None = None, **attributes: Any) -> str:
+    def node(
+        self, name: str, operation: str, *inputs: str, module: str | None = None, dtype: str = "", **attributes: Any
+    ) -> str:
         """Append a node; its module is what stands before the last dot of its name unless said otherwise."""
         place = name.rpartition(".")[0] if module is None else module
-        self.nodes.append(Node(name, operation, inputs, tuple(sorted(attributes.items())), place))
+        self.nodes.append(Node(name, operation, inputs, tuple(sorted(attributes.items())), place, dtype))
         return name
 
     def graph(self, *outputs: str) -> Graph:

@@ -19,8 +19,8 @@ from tilework.network.text import print_name, read_name
 
 _NAME = r"(?:[A-Za-z_]\w*(?:[.:]\w+)*|\"(?:[^\"\\]|\\.)*\")"
 _HEAD = re.compile(rf"(graph|output)\s+({_NAME})\Z")
-_SOURCE = re.compile(rf"(input|parameter|buffer)\s+({_NAME})\s+(\w+)\[([\d,\s]*)\]\Z")
-_NODE = re.compile(rf"({_NAME})\s*=\s*(\w+)\((.*)\)(?:\s+in\s+({_NAME}))?\Z")
+_SOURCE = re.compile(rf"(input|parameter|frozen|buffer)\s+({_NAME})\s+(\w+)\[([\d,\s]*)\]\Z")
+_NODE = re.compile(rf"({_NAME})\s*=\s*(\w+)\((.*)\)(?:\s+as\s+(\w+))?(?:\s+in\s+({_NAME}))?\Z")
 _ARGUMENT = re.compile(rf"\s*(?:(\w+)=(\[[^\]]*\]|\"(?:[^\"\\]|\\.)*\"|[^,\s]+)|({_NAME}))\s*(?:,|\Z)")
 
 
@@ -36,8 +36,9 @@ def print_graph(graph: Graph) -> str:
 def _print_node(node: Node) -> str:
     arguments = [print_name(name) for name in node.inputs]
     arguments += [f"{key}={json.dumps(value, separators=(',', ':'))}" for key, value in node.attributes]
+    dtype = f" as {node.dtype}" if node.dtype else ""
     place = f" in {print_name(node.module)}" if node.module else ""
-    return f"{print_name(node.name)} = {node.operation}({', '.join(arguments)}){place}"
+    return f"{print_name(node.name)} = {node.operation}({', '.join(arguments)}){dtype}{place}"
 
 
 def parse_graph(text: str) -> Graph:
@@ -71,7 +72,7 @@ def _source(match: re.Match[str]) -> Tensor:
 
 
 def _node(match: re.Match[str], number: int) -> Node:
-    name, operation, arguments, module = match.groups()
+    name, operation, arguments, dtype, module = match.groups()
     inputs: list[str] = []
     attributes: list[tuple[str, Any]] = []
     place = 0
@@ -87,7 +88,7 @@ def _node(match: re.Match[str], number: int) -> Node:
             attributes.append((key, _value(value, number)))
         else:
             inputs.append(read_name(tensor))
-    return Node(read_name(name), operation, tuple(inputs), tuple(attributes), read_name(module or ""))
+    return Node(read_name(name), operation, tuple(inputs), tuple(attributes), read_name(module or ""), dtype or "")
 
 
 def _value(text: str, number: int) -> Any:

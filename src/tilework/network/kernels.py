@@ -51,7 +51,10 @@ def pieces(shape: Sequence[int], axis: int, step: int) -> Iterator[tuple[slice, 
 
 
 def reduce(out: Array, values: Array, ufunc: np.ufunc, accumulate: bool) -> None:
-    """out = ufunc over the loops that `out` lacks of values (and of out's old value, with `accumulate`)."""
+    """out = ufunc over the loops that `out` lacks of values (and of out's old value, with `accumulate`).
+
+    Many values of float16 are reduced in float32.
+    """
     axes = [i for i in range(out.ndim) if out.shape[i] > 1 and out.strides[i] == 0]
     kept = [i for i in range(out.ndim) if i not in axes]
     target = out[(*(0 if i in axes else slice(None) for i in range(out.ndim)), ...)]
@@ -61,7 +64,8 @@ def reduce(out: Array, values: Array, ufunc: np.ufunc, accumulate: bool) -> None
     if places <= PLACES_LIMIT and target.size >= 16 * places:
         _reduce_by_place(target, moved, ufunc, accumulate)
         return
-    total = ufunc.reduce(moved, axis=tuple(range(len(axes))))
+    dtype = np.float32 if moved.dtype == np.float16 else None
+    total = ufunc.reduce(moved, axis=tuple(range(len(axes))), dtype=dtype)
     if accumulate:
         ufunc(target, total, out=target, casting="unsafe")
     else:

@@ -18,7 +18,9 @@ from tilework.network.attributes import check_attributes
 from tilework.network.nest import Nest
 
 Shape = tuple[int, ...]
+Single = tuple[int]
 Pair = tuple[int, int]
+Triple = tuple[int, int, int]
 Shapes = Mapping[str, Shape]
 
 
@@ -26,49 +28,65 @@ Shapes = Mapping[str, Shape]
 class Expansion:
     """What an operation is: its output's shape, its temporaries' shapes and its nests, in order.
 
-    An alias has no nests: the output is the input's data under another shape.
+    What isn't affine has no nests but `work`, a hand-written number of each kind of scalar operation, and runs on the
+    host. An alias has neither: the output is the input's data under another shape. `gradient` holds the nests that make
+    `d:x` from `d:o`, where they are simpler than what follows from the nests (see docs/memory.md).
     """
 
     shape: Shape
     nests: tuple[Nest, ...] = ()
     temporaries: tuple[tuple[str, Shape], ...] = ()
+    work: tuple[tuple[str, int], ...] | None = None
+    gradient: tuple[Nest, ...] = ()
 
     @property
     def is_alias(self) -> bool:
-        return not self.nests
+        return not self.nests and self.work is None
+
+    @property
+    def on_host(self) -> bool:
+        return self.work is not None
 
 
 @dataclass(frozen=True)
 class Operation:
     """One row of the table. `inputs` are placeholder names, optional ones last with a `?`; `x*` alone stands for one
-    or more, x0, x1, … `weighted` marks the operations whose outputs are neurons (see docs/counting.md)."""
+    or more, x0, x1, …, and `x*?` for any number. `weighted` marks the operations whose outputs are neurons, `view`
+    those that pick places of their input and need no memory of their own (see docs/counting.md)."""
 
     name: str
     inputs: tuple[str, ...]
     attributes: Mapping[str, Any]
     expand: Callable[..., Expansion]
     weighted: bool = False
+    view: bool = False
+
+    @property
+    def variadic(self) -> bool:
+        return "*" in self.inputs[0]
 
     def placeholders(self, count: int) -> tuple[str, ...]:
         """The names of the first `count` inputs."""
-        if self.inputs[0].endswith("*"):
-            return tuple(f"{self.inputs[0][:-1]}{place}" for place in range(count))
+        if self.variadic:
+            return tuple(f"{self.inputs[0].rstrip('*?')}{place}" for place in range(count))
         return tuple(name.rstrip("?") for name in self.inputs[:count])
 
     def takes(self, count: int) -> bool:
         required = sum(not name.endswith("?") for name in self.inputs)
-        return required <= count and (count <= len(self.inputs) or self.inputs[0].endswith("*"))
+        return required <= count and (count <= len(self.inputs) or self.variadic)
 
 
 OPERATIONS: dict[str, Operation] = {}
 
 
-def operation(*inputs: str, weighted: bool = False) -> Callable[[Callable[..., Expansion]], Callable[..., Expansion]]:
+def operation(
+    *inputs: str, weighted: bool = False, view: bool = False
+) -> Callable[[Callable[..., Expansion]], Callable[..., Expansion]]:
     """Register a function `f(shapes, **attributes) -> Expansion` under its own name."""
 
     def register(function: Callable[..., Expansion]) -> Callable[..., Expansion]:
         attributes = {n: p.default for n, p in list(signature(function).parameters.items())[1:]}
-        OPERATIONS[function.__name__] = Operation(function.__name__, inputs, attributes, function, weighted)
+        OPERATIONS[function.__name__] = Operation(function.__name__, inputs, attributes, function, weighted, view)
         return function
 
     return register
@@ -102,8 +120,13 @@ def rank(shapes: Shapes, name: str, rank: int, what: str) -> Shape:
     return shape
 
 
-def axes(shape: Shape) -> tuple[str, str]:
+def loops_over(shape: Shape) -> tuple[str, str]:
     """Loops and index of an elementwise nest: `a<2 b<3` and `a,b`."""
     require(len(shape) <= 8, f"a tensor must have at most 8 axes, not the shape {list(shape)}")
     names = "abcdefgh"[: len(shape)]
     return " ".join(f"{n}<{extent}" for n, extent in zip(names, shape, strict=True)), ",".join(names)
+
+
+def averaged(total: str, places: int) -> str:
+    """The body that divides a sum by its number of places: a sum of one place is its own mean."""
+    return f"{total} * {1.0 / places!r}" if places > 1 else total

@@ -54,8 +54,10 @@ def overlap(origin: Shape, box: Shape, shape: Shape) -> tuple[tuple[slice, ...],
 
 def fitting(value: float, dtype: npt.DTypeLike) -> float:
     """The value, or the nearest that an integer dtype has."""
-    if np.dtype(dtype).kind == "f":
+    if np.dtype(dtype).kind in "fc":
         return value
+    if np.dtype(dtype).kind == "b":
+        return value > 0
     return int(min(max(value, np.iinfo(dtype).min), np.iinfo(dtype).max))
 
 

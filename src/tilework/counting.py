@@ -1,0 +1,152 @@
+"""The costs of whatever stands for a network: a name, a file, a graph, a torch module."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from tilework.cost.count import Count
+from tilework.cost.count import count as count_graph
+from tilework.cost.record import LAYER
+from tilework.errors import NetworkError
+from tilework.frontend.request import Request, Size, request
+from tilework.frontend.resolve import GraphSource, Source, open_source
+from tilework.network.graph import Graph
+
+if TYPE_CHECKING:
+    from tilework.cost.formula import Formulas
+    from tilework.cost.memory import Memory
+    from tilework.network.blocks import Blocks
+
+USUAL = 16  # where nothing tells a symbol's usual size
+
+
+def count(
+    network: Any,
+    *inputs: Any,
+    batch: int | None = None,
+    phase: str = "",
+    dtype: str | None = None,
+    padding_zeros: bool = True,
+    backward: bool = False,
+    reuse: bool = True,
+    **named: Any,
+) -> Count:
+    """What a network holds and does, row by row and in total.
+
+    `network` is what the command line takes, a Graph, or a torch module. `inputs` are shapes, for a torch module also
+    tensors; `named` are the same by name. `batch` and `phase` (prefill or decode, of a language model) are those of
+    the command line, `dtype` and `padding_zeros` those of `cost.count`. `backward` adds the cost of the gradient.
+    Repeated blocks of a torch module are read once unless `reuse` is False.
+    Raises NetworkError for what is no network and for inputs that it cannot take.
+    """
+    found = _graph(network, inputs, named, batch, phase, reuse)
+    return count_graph(found, dtype=dtype, padding_zeros=padding_zeros, backward=backward)
+
+
+def load(
+    network: Any, *inputs: Any, batch: int | None = None, phase: str = "", reuse: bool = True, **named: Any
+) -> Graph:
+    """The graph of what `count` takes."""
+    found = _graph(network, inputs, named, batch, phase, reuse)
+    return found if isinstance(found, Graph) else found.graph()
+
+
+def formulas(
+    network: Any,
+    *inputs: Any,
+    batch: Size | None = None,
+    phase: str = "",
+    dtype: str | None = None,
+    padding_zeros: bool = True,
+    backward: bool = False,
+    by: str = LAYER,
+    depth: int | None = None,
+    sizes: Mapping[str, int] | None = None,
+    **named: Any,
+) -> Formulas:
+    """The counts as polynomials of the symbols that stand for sizes, such as batch="N" and inputs (3, "H", "W").
+
+    `by` and `depth` group the rows as `Count.by` does. `sizes` says about what size a symbol usually has where the
+    network doesn't tell. Raises what `count` raises, and NetworkError where there is no symbol or no polynomial.
+    """
+    options = {"dtype": dtype, "padding_zeros": padding_zeros, "backward": backward}
+    asked = _request(inputs, named, batch, phase)
+    return formulas_of(_source(network), asked, options, by, depth, sizes or {})
+
+
+def formulas_of(
+    source: Source,
+    asked: Request,
+    options: Mapping[str, Any],
+    by: str = LAYER,
+    depth: int | None = None,
+    sizes: Mapping[str, int] = MappingProxyType({}),
+) -> Formulas:
+    """`formulas` for a network that is open already; `options` are those of `cost.count`."""
+    from tilework.cost.formula import formulas as fit
+
+    if not asked.symbols:
+        raise NetworkError("formulas need a symbol for a size, such as --batch N or --input 3,H,W")
+
+    def count_at(values: Mapping[str, int]) -> Count:
+        return count_graph(source.at(asked.at(values)), **options).grouped(by, depth)
+
+    usual = source.usual(asked)
+    return fit(count_at, {name: sizes.get(name, usual.get(name, USUAL)) for name in asked.symbols})
+
+
+def memory(
+    network: Any,
+    *inputs: Any,
+    batch: int | None = None,
+    phase: str = "",
+    dtype: str | None = None,
+    optimizer: str = "adam",
+    checkpoint: str | int | None = None,
+    master: bool = False,
+    **named: Any,
+) -> Memory:
+    """The bytes that a network takes for inference and for training; see `cost.memory`."""
+    from tilework.cost.memory import memory as measure
+
+    graph = load(network, *inputs, batch=batch, phase=phase, **named)
+    return measure(graph, dtype, optimizer, checkpoint, master)
+
+
+def _graph(
+    network: Any, inputs: tuple[Any, ...], named: Mapping[str, Any], batch: int | None, phase: str, reuse: bool
+) -> Graph | Blocks:
+    if _is_module(network) and batch is None and not phase:
+        from tilework.frontend.from_torch import trace_blocks
+
+        return trace_blocks(network, *inputs, reuse=reuse, **named)
+    return _source(network).at(replace(_request(inputs, named, batch, phase), reuse=reuse))
+
+
+def _request(inputs: tuple[Any, ...], named: Mapping[str, Any], batch: Size | None, phase: str) -> Request:
+    by_name = (f"{name}={','.join(map(str, getattr(shape, 'shape', shape)))}" for name, shape in named.items())
+    return request(batch, [*(getattr(value, "shape", value) for value in inputs), *by_name], phase)
+
+
+def _source(network: Any) -> Source:
+    if isinstance(network, str | os.PathLike):
+        return open_source(os.fspath(network))
+    if isinstance(network, Graph):
+        return GraphSource(network)
+    if _is_module(network):
+        from tilework.frontend.from_torch.callables import ModuleSource
+
+        return ModuleSource(network)
+    raise NetworkError(
+        f"a network must be a name, a file, a Graph or a torch module, not {type(network).__name__}; see tilework.count"
+    )
+
+
+def _is_module(network: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(network, torch.nn.Module)

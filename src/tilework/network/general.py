@@ -1,0 +1,69 @@
+"""Operations that cover whole families: reductions over axes, work for the host, and what nobody has stated yet."""
+
+from __future__ import annotations
+
+from math import prod
+
+from tilework.network.host import WORK
+from tilework.network.nest import Nest
+from tilework.network.operation import Expansion, Shape, Shapes, averaged, loops_over, operation, require
+from tilework.network.text import parse_nest
+
+UNKNOWN = "unknown"
+
+
+@operation("x")
+def reduce(
+    s: Shapes, what: str = "sum", axes: tuple[int, ...] = (), keep: bool = False, update: str = "+=", mean: bool = False
+) -> Expansion:
+    """Sum, maximum or minimum over some axes of x, as `update` says; with `mean` divided by the number of places.
+
+    The axes are counted from the front, each given once, and none means all of them; `keep` leaves them with size 1.
+    """
+    x = s["x"]
+    gone = set(axes or range(len(x)))
+    require(
+        len(gone) == len(axes or x) and gone <= set(range(len(x))),
+        f"{what} must run along different axes of the shape {list(x)}, not {list(axes)}",
+    )
+    require(update in ("+=", "max=", "min="), f"reduce must update by +=, max= or min=, not {update!r}")
+    require(update == "+=" or not mean, "only a sum can become a mean")
+    shape = tuple(1 if axis in gone else size for axis, size in enumerate(x))
+    shape = shape if keep else tuple(size for axis, size in enumerate(x) if axis not in gone)
+    first, target = _reduction(x, gone, keep, update)
+    if not mean:
+        return Expansion(shape, (first,))
+    loops, index = target
+    divide = parse_nest(f"{loops}: o[{index}] = {averaged(f't[{index}]', prod(x[axis] for axis in gone))}")
+    return Expansion(shape, (first.rename({"o": "t"}), divide), (("t", shape),))
+
+
+def _reduction(x: Shape, gone: set[int], keep: bool, update: str) -> tuple[Nest, tuple[str, str]]:
+    """The nest, and the loops and index of its output."""
+    loops, index = loops_over(x)
+    names = index.split(",") if index else []
+    left = [name for axis, name in enumerate(names) if axis not in gone]
+    place = ",".join("0" if axis in gone else name for axis, name in enumerate(names)) if keep else ",".join(left)
+    outer = " ".join(f"{name}<{x[names.index(name)]}" for name in left)
+    return parse_nest(f"{loops}: o[{place}] {update} x[{index}]"), (outer, place)
+
+
+@operation("x*?")
+def host(s: Shapes, what: str = "", shape: tuple[int, ...] = (), part: int = 0) -> Expansion:
+    """Work that isn't affine and runs on the host: a row of `network.host.WORK`, whose value has this shape.
+
+    `shape` is the largest where it depends on values. An operation with several results is a node for each `part`;
+    the work is that of part 0.
+    """
+    require(what in WORK, f"the host's work must be one of {', '.join(WORK)}, not {what!r}")
+    require(all(size > 0 for size in shape), f"{what} must give positive sizes, not {list(shape)}")
+    work = {} if part else WORK[what](tuple(s.values()), shape)
+    return Expansion(shape, work=tuple((kind, number) for kind, number in work.items() if number))
+
+
+@operation("x*?")
+def unknown(s: Shapes, what: str = "", shape: tuple[int, ...] = (), part: int = 0) -> Expansion:
+    """An operation that no table states: its value has this shape, and what it computes is not known."""
+    require(bool(what), "an unknown operation must say what it is called")
+    require(all(size > 0 for size in shape), f"{what} must give positive sizes, not {list(shape)}")
+    return Expansion(shape, work=() if part else ((UNKNOWN, 1),))
