@@ -17,6 +17,7 @@ import warnings
 from argparse import ArgumentParser
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -200,7 +201,36 @@ def table(network: str, turns: int) -> None:
         _, peak = start("--once", network, tool)
         macs, seconds = result["macs"], median(result["seconds"])
         print(f"| {tool} | {macs:,.0f} | {seconds:.4f} | {faster:.1f}× | {peak / 1e6:,.0f} MB |", flush=True)
-    print(f"\nGoal: {GOALS[network]:.0f}× faster than the fastest other tool.")
+    print(f"\nGoal: {GOALS[network]:.0f}× faster than the fastest other tool.", flush=True)
+
+
+def onnx_table(turns: int) -> None:
+    """Print the whole process from an ONNX file beside onnx-tool's, in turns."""
+    import onnx
+
+    path = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light" / "light_vgg19.onnx"
+    profile = f"import onnx_tool; onnx_tool.model_profile({str(path)!r})"
+    commands = {
+        "tilework": [str(Path(sys.executable).with_name("tilework")), "count", str(path)],
+        "onnx-tool": [sys.executable, "-c", profile],
+    }
+    runs = [{name: process(command) for name, command in commands.items()} for _ in range(turns)]
+    print("\n**light_vgg19.onnx, whole process**\n\n| tool | seconds | peak memory |\n| --- | ---: | ---: |")
+    for name in commands:
+        seconds, peak = (median(run[name][place] for run in runs) for place in (0, 1))
+        print(f"| {name} | {seconds:.2f} | {peak / 1e6:,.0f} MB |")
+    ratio = median(run["onnx-tool"][0] / run["tilework"][0] for run in runs)
+    print(f"\nTilework is faster by {ratio:.2f}×. Goal: no slower.", flush=True)
+
+
+def process(command: list[str]) -> tuple[float, float]:
+    """Seconds and peak memory of a command."""
+    begun = perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    assert child.returncode == 0, command
+    return perf_counter() - begun, usage.ru_maxrss * RSS_UNIT
 
 
 def main() -> None:
@@ -217,6 +247,7 @@ def main() -> None:
     else:
         for network in NETWORKS:
             table(network, 3 if arguments.quick else 11)
+        onnx_table(3 if arguments.quick else 11)
 
 
 if __name__ == "__main__":

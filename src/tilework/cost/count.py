@@ -20,9 +20,9 @@ from tilework.cost.record import (
     total,
 )
 from tilework.errors import NetworkError
+from tilework.network.blocks import Blocks, Kind
 from tilework.network.extent import image_size, iterations_inside, outputs_inside
 from tilework.network.functions import FUNCTIONS, UPDATES
-from tilework.network.blocks import Blocks, Kind
 from tilework.network.graph import BUFFER, DTYPE_BYTES, FLOATING_BYTES, FROZEN, PARAMETER, Graph, Node, Tensor
 from tilework.network.nest import CONTRACTION, Nest, applications
 from tilework.network.operations import OPERATIONS, Shape, expand

@@ -37,12 +37,15 @@ class Formula:
 
 @dataclass(frozen=True)
 class FormulaRow:
-    """The formulas of one layer or of one group of layers: the numbers of a `Record`, and the kinds that occur."""
+    """The formulas of one layer or of one group of layers: the numbers of a `Record`, and the kinds that occur.
+
+    `layers` is None where their number varies.
+    """
 
     name: str
     operation: str
     module: str
-    layers: int
+    layers: int | None
     output_shape: tuple[Polynomial, ...] | None
     numbers: dict[str, Formula]
 
@@ -167,7 +170,8 @@ def _row(fits: Sequence[Fit], points: Points, rows: Sequence[Row]) -> FormulaRow
     if len(numbers) < len(values):
         return None
     first = rows[0]
-    return FormulaRow(first.name, first.operation, first.module, first.layers, _shape(fits[0], points, rows), numbers)
+    layers = first.layers if {row.layers for row in rows} == {first.layers} else None
+    return FormulaRow(first.name, first.operation, first.module, layers, _shape(fits[0], points, rows), numbers)
 
 
 def _shape(fit: Fit, points: Points, rows: Sequence[Row]) -> tuple[Polynomial, ...] | None:

@@ -132,7 +132,10 @@ def listed(name: str, items: Sequence[Any], dtype: str, shape: Shape | None = No
     def read() -> Array:
         import numpy as np
 
-        return np.array(items, numpy_dtype(dtype)).reshape(own)
+        try:
+            return np.array(items, numpy_dtype(dtype)).reshape(own)
+        except OverflowError:  # the size of a tensor may be anything
+            raise WeightsError(f"the numbers of {name} must fit {dtype}") from None
 
     own = (len(items),) if shape is None else shape
     return Constant(name, own, dtype, read, derived=derived, items=lambda: list(items))

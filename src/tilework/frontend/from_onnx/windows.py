@@ -60,7 +60,7 @@ def weight_sizes(s: Site, size: Shape, place: int = 1) -> Shape:
     if len(weight) != len(size) + 2:
         s.fail(f"the weight must have {len(size) + 2} axes, not the shape {list(weight)}")
     kernel = weight[2:]
-    if max(kernel) > SIDE_LIMIT:
+    if max(kernel, default=1) > SIDE_LIMIT:
         s.fail(f"the weight must have windows of at most {SIDE_LIMIT} along each axis, not the shape {list(weight)}")
     if _sizes(s, "kernel_shape", len(size), kernel) != kernel:
         s.fail(f"kernel_shape must be that of the weight, {list(kernel)}, not {list(s.ints('kernel_shape') or ())}")

@@ -7,7 +7,7 @@ from itertools import count
 from tilework.frontend.from_torch.calls import Call, Frame, Repeat, values_in
 from tilework.frontend.from_torch.lowering import Lowering
 from tilework.network.blocks import Block, Blocks, Copy
-from tilework.network.graph import Tensor
+from tilework.network.graph import INPUT, Tensor
 
 
 def assemble(name: str, root: Frame, sources: dict[int, Tensor], last: int) -> Blocks:
@@ -15,7 +15,8 @@ def assemble(name: str, root: Frame, sources: dict[int, Tensor], last: int) -> B
 
     Raises NetworkError, naming operator and module, where a call can't be stated.
     """
-    kept = {number: tensor for number, tensor in sources.items() if 0 not in tensor.shape}
+    inputs = {number: tensor for number, tensor in sources.items() if tensor.role == INPUT}
+    kept = {number: tensor for number, tensor in {**inputs, **sources}.items() if 0 not in tensor.shape}
     assembler = _Assembler({number for number, tensor in kept.items() if tensor.is_weight}, _used(root), last)
     block = assembler.block(root)
     outputs = tuple(value.id for value in root.outputs if not value.is_empty)
@@ -32,7 +33,7 @@ class _Assembler:
         """The block of a frame; a frame that is repeated has one."""
         if id(frame) not in self.blocks:
             context = Lowering(frame.path, self.weights, self.used, self.numbers)
-            block = self.blocks[id(frame)] = Block(frame.path, frame.leaf, context.parts)
+            self.blocks[id(frame)] = Block(frame.path, frame.leaf, context.parts)
             for step in frame.steps:
                 self.step(step, context)
             context.flush(value for value in frame.outputs if not value.is_empty)

@@ -187,5 +187,5 @@ class Watch:
         def missing(module: Module, name: str) -> Any:
             raise AttributeError(f"'{type(module).__name__}' object has no attribute '{name}'")
 
-        methods = {"__getattribute__": read, "__setattr__": write, "__delattr__": delete}
+        methods: dict[str, Callable[..., Any]] = {"__getattribute__": read, "__setattr__": write, "__delattr__": delete}
         return methods if own_search else {**methods, "__getattr__": missing}

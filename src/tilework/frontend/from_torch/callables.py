@@ -89,7 +89,7 @@ def _find(spec: str) -> Callable[[], Any]:
         found: Any = import_module(place)
         for part in name.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:
         raise NetworkError(f"py:{spec} must name something that Python can import: {_first_line(error)}") from error
     if not callable(found):
         raise NetworkError(f"py:{spec} must name a callable, not a {type(found).__name__}")

@@ -32,7 +32,7 @@ def _nonzero(swap: Swap, func: Any, x: torch.Tensor) -> torch.Tensor:
 
 
 def _masked_select(swap: Swap, func: Any, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    shape = torch.broadcast_shapes(x.shape, mask.shape)
+    shape: torch.Size = torch.broadcast_shapes(x.shape, mask.shape)  # type: ignore[no-untyped-call]
     return torch.empty((prod(shape),), dtype=x.dtype, device=META)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.export import ExportedProgram
@@ -34,7 +35,8 @@ def export_blocks(program: ExportedProgram | str | os.PathLike[str], name: str |
     if isinstance(program, str | os.PathLike):
         return replay_file(Path(program), name or Path(program).stem)
     if not isinstance(program, ExportedProgram):
-        raise NetworkError(f"an exported program must be what torch.export.export returns, not {type(program).__name__}")
+        kind = type(program).__name__
+        raise NetworkError(f"an exported program must be what torch.export.export returns, not {kind}")
     replay = Replay(_stack(node) for node in program.graph.nodes)
     inputs = _sources(program, replay)
     try:
@@ -106,4 +108,4 @@ class _Interpreter(Interpreter):
         if name in INLINED:
             graph = INLINED[name]
             return _Interpreter(args[graph], self.replay).run(*args[graph + 1 :])
-        return self.replay.call(n.target, _stack(n), args, keywords)
+        return self.replay.call(cast("Callable[..., Any]", n.target), _stack(n), args, keywords)

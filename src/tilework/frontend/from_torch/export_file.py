@@ -1,7 +1,7 @@
 """The `.pt2` files of torch.export, read without torch's own reader.
 
 That one unpickles what it finds, evaluates expressions, loads all weights, and calls whatever the file names. Here
-only the program is read, which is JSON, and it may call only torch's registered operators, all on tensors without elements.
+only the program is read, which is JSON. It may call only torch's registered operators, all on tensors without elements.
 """
 
 from __future__ import annotations
@@ -25,14 +25,26 @@ VERSION = 8  # of the program's format
 PROGRAM = re.compile(r"[^/]+/models/[^/]+\.json")
 OPERATOR = re.compile(r"torch\.ops\.([A-Za-z]\w*)\.([A-Za-z_]\w*)\.([A-Za-z]\w*)")
 FORBIDDEN = {"aten::from_file"}  # it opens files
-ON_NUMBERS = ("add", "sub", "mul", "floordiv", "truediv", "mod", "pow", "neg", "eq", "ne", "lt", "le", "gt", "ge", "getitem")
+ARITHMETIC = "add sub mul floordiv truediv mod pow neg eq ne lt le gt ge getitem"
+ON_SIZES = "sym_max sym_min sym_float sym_int sym_not sym_ite"
 NUMBERS: dict[str, Callable[..., Any]] = {
-    **{f"_operator.{name}": getattr(operator, name) for name in ON_NUMBERS},
-    **{f"torch.{name}": getattr(torch, name) for name in ("sym_max", "sym_min", "sym_float", "sym_int", "sym_not", "sym_ite")},
+    **{f"_operator.{name}": getattr(operator, name) for name in ARITHMETIC.split()},
+    **{f"torch.{name}": getattr(torch, name) for name in ON_SIZES.split()},
 }
 DTYPES = {
-    **dict(enumerate((torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.float32), 1)),
-    **dict(enumerate((torch.float64, torch.complex32, torch.complex64, torch.complex128, torch.bool, torch.bfloat16), 8)),
+    1: torch.uint8,
+    2: torch.int8,
+    3: torch.int16,
+    4: torch.int32,
+    5: torch.int64,
+    6: torch.float16,
+    7: torch.float32,
+    8: torch.float64,
+    9: torch.complex32,
+    10: torch.complex64,
+    11: torch.complex128,
+    12: torch.bool,
+    13: torch.bfloat16,
     28: torch.uint16,
     29: torch.float8_e4m3fn,
     30: torch.float8_e5m2,
@@ -57,8 +69,8 @@ def replay_file(path: Path, name: str) -> Blocks:
     except NetworkError:
         raise
     except Exception as error:  # whatever an altered file leads to
-        first = (str(error).strip().splitlines() or [""])[0]
-        raise NetworkError(f"{path} must hold a program whose operators fit: {type(error).__name__}: {first}") from error
+        why = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+        raise NetworkError(f"{path} must hold a program whose operators fit: {why}") from error
 
 
 def _read(path: Path) -> tuple[Json, Json]:
@@ -182,7 +194,7 @@ def _function(target: str) -> Callable[..., Any]:
     space, name, overload = match.groups()
     qualified = f"{space}::{name}" + ("" if overload == "default" else f".{overload}")
     if f"{space}::{name}" in FORBIDDEN or not _is_registered(qualified):
-        raise NetworkError(f"a program must call operators that are registered here, not {qualified}: import its package")
+        raise NetworkError(f"a program must call registered operators, not {qualified}: import the package it is from")
     function: Callable[..., Any] = getattr(getattr(getattr(torch.ops, space), name), overload)
     return function
 

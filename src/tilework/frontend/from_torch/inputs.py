@@ -34,14 +34,13 @@ class Sources:
         for path, module in self.names.modules.items():
             if isinstance(module, torch.jit.ScriptModule):
                 what = f"module {path}" if path else "the network"
-                raise NetworkError(f"{what} must be an eager module, not TorchScript: give the one that it was made from")
+                raise NetworkError(f"{what} must be an eager module, not TorchScript: give the one it was made from")
             start = f"{path}." if path else ""
-            for is_buffer, held in enumerate((module._parameters, module._buffers)):
-                for name, tensor in held.items():
-                    if tensor is not None and id(tensor) not in seen:
-                        seen.add(id(tensor))
-                        role = BUFFER if is_buffer else PARAMETER if tensor.requires_grad else FROZEN
-                        self._add(start + name, tensor, role)
+            for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+                if tensor is not None and id(tensor) not in seen:
+                    seen.add(id(tensor))
+                    trained = PARAMETER if tensor.requires_grad else FROZEN
+                    self._add(start + name, tensor, trained if name in module._parameters else BUFFER)
 
     def input(self, item: Any, name: str) -> Any:
         """An argument of the forward with tensors on the meta device in place of tensors and shapes."""

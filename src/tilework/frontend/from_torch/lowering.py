@@ -10,7 +10,7 @@ from tilework.errors import NetworkError
 from tilework.frontend.from_torch.axes import moved
 from tilework.frontend.from_torch.calls import Call, Value
 from tilework.frontend.from_torch.registry import find_row
-from tilework.network.blocks import Part
+from tilework.network.blocks import Block, Copy, Part
 from tilework.network.operations import expand
 
 View = tuple[Value, tuple[int, ...]]
@@ -28,7 +28,7 @@ class Lowering:
 
     def __init__(self, module: str, weights: Container[int], used: Container[int], numbers: count[int]) -> None:
         self.module, self.weights, self.used, self.numbers = module, weights, used, numbers
-        self.parts: list[Part] = []
+        self.parts: list[Part | Block | Copy] = []
         self.aliases: dict[int, Value] = {}
         self.views: dict[int, View] = {}
         self.shapes: dict[int, Value] = {}

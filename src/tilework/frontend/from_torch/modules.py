@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
-
 from tilework.errors import NetworkError
 from tilework.frontend.from_torch.attributes import Module, Watch
 from tilework.frontend.from_torch.caches import Update, watched
@@ -16,10 +14,17 @@ from tilework.frontend.from_torch.calls import Frame
 from tilework.frontend.from_torch.recorder import Recorder
 from tilework.frontend.from_torch.reuse import MISSED, Reuse, has_hooks, hooks_on_all
 from tilework.frontend.from_torch.sameness import Names
-from tilework.frontend.from_torch.surroundings import one_device, real_constants, whole_functions
+from tilework.frontend.from_torch.surroundings import (
+    Replacement,
+    one_device,
+    real_constants,
+    replaced,
+    whole_functions,
+    without_values,
+)
 from tilework.frontend.from_torch.tensors import tensors_in
 
-CALL = Module._call_impl  # forward and hooks
+CALL: Callable[..., Any] = Module._call_impl  # a module's forward and its hooks
 
 
 class Modules:
@@ -34,26 +39,15 @@ class Modules:
     def patched(self) -> Iterator[None]:
         """While this is open, module calls of this thread pass through here."""
         classes = {type(module) for module in self.names.modules.values()}
-        with (
-            self.watch.over(classes),
-            watched(self._updated, self._touched),
-            one_device(self.recorder.hollow),
-            real_constants(),
-            whole_functions(self.recorder.function),
-            _calls_through(self.call),
-        ):
+        recorder = self.recorder
+        others = (
+            *without_values(),
+            *real_constants(),
+            *one_device(recorder.hollow),
+            *whole_functions(recorder.function),
+        )
+        with self.watch.over(classes), watched(self._updated, self._touched), replaced([_through(self.call), *others]):
             yield
-
-    def _updated(self, update: Update | None, place: Any) -> None:
-        self.recorder.give(tensors_in((place.keys, place.values)))
-        if update is None:
-            self._touched()
-        else:
-            self.watch.updates.append(update)
-
-    def _touched(self) -> None:
-        """Something happened for which no call under way can stand for others."""
-        self.watch.writes += 1
 
     def call(self, module: Module, args: Any, keywords: Any) -> Any:
         """Run a module's forward and hooks in a frame of its own, or find its results without."""
@@ -100,6 +94,17 @@ class Modules:
         frame.outputs = (*(self.recorder.find(tensor).value for tensor in tensors_in(results)), *frame.outputs)
         return results
 
+    def _updated(self, update: Update | None, place: Any) -> None:
+        self.recorder.give(tensors_in((place.keys, place.values)))
+        if update is None:
+            self._touched()
+        else:
+            self.watch.updates.append(update)
+
+    def _touched(self) -> None:
+        """Something happened for which no call under way can stand for others."""
+        self.watch.writes += 1
+
     def explain(self, error: Exception) -> NetworkError:
         """The error for a forward that raised this one."""
         place = self.failed[1] if self.failed[0] is error else "the forward of the network"
@@ -107,8 +112,7 @@ class Modules:
         return NetworkError(f"{place} must run, and fails with {type(error).__name__}: {first}")
 
 
-@contextmanager
-def _calls_through(call: Callable[[Module, Any, Any], Any]) -> Iterator[None]:
+def _through(call: Callable[[Module, Any, Any], Any]) -> Replacement:
     """Not `__call__` but what it calls is replaced: a special method would have to be set anew in every subclass."""
     thread = threading.get_ident()
 
@@ -117,8 +121,4 @@ def _calls_through(call: Callable[[Module, Any, Any], Any]) -> Iterator[None]:
             return CALL(self, *args, **keywords)
         return call(self, args, keywords)
 
-    Module._call_impl = patched  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        Module._call_impl = CALL  # type: ignore[method-assign]
+    return Module, "_call_impl", patched

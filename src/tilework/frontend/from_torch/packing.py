@@ -20,97 +20,91 @@ class UnpackableError(Exception):
     """Something that is neither a tensor, a plain value, nor a container of these."""
 
 
-class Arguments(NamedTuple):
-    """What a module is called with: a key that is equal for calls alike, and the tensors, each once."""
+class Arguments:
+    """What a module is called with: a `key` that is equal for calls alike, the tensors, each once, with their Values,
+    and whether there are containers that the call may change.
 
-    key: Any
-    tensors: dict[int, torch.Tensor]
-    values: tuple[Value, ...]
-    caches: tuple[Any, ...]
-    changeable: bool
+    Raises UnpackableError where something can't be compared.
+    """
+
+    def __init__(self, recorder: Recorder, head: Any, args: Any, keywords: Any) -> None:
+        self.recorder = recorder
+        self.tensors: dict[int, torch.Tensor] = {}
+        self.values: list[Value] = []
+        self.changeable = False
+        named = tuple([(name, self._key(part)) for name, part in keywords.items()])
+        self.key = (head, tuple([self._key(part) for part in args]), named)
+
+    def _key(self, item: Any) -> Any:
+        kind = type(item)
+        if isinstance(item, torch.Tensor):
+            return self._tensor(item)
+        if kind is tuple:
+            return kind, tuple([self._key(part) for part in item])
+        if kind in PLAIN:
+            return kind, repr(item) if kind is slice else item
+        if is_cache(item):
+            return kind, id(item)
+        self.changeable = True
+        if kind is list:
+            return kind, tuple([self._key(part) for part in item])
+        if kind is dict or kind is OrderedDict:
+            return kind, tuple([(name, self._key(part)) for name, part in item.items()])
+        raise UnpackableError
+
+    def _tensor(self, tensor: torch.Tensor) -> Any:
+        """Its outline, whether it is a weight, and of a constant which one; its place, if it came before."""
+        if id(tensor) in self.tensors:
+            return list(self.tensors).index(id(tensor))
+        self.tensors[id(tensor)] = tensor
+        known = self.recorder.find(tensor)
+        self.values.append(known.value)
+        number = known.value.id
+        return type(tensor), known.outline, number if known.root.constant else number in self.recorder.weights
 
 
 class Packed(NamedTuple):
-    """Results without tensors: in their place what `unpack` needs to find or make them."""
+    """Results without tensors: in their place what `Unpacking` needs to find or make them."""
 
     kind: str
     content: Any
     parts: tuple[Packed, ...] = ()
 
 
-def read_arguments(recorder: Recorder, args: Any, keywords: Any) -> Arguments | None:
-    """What a module is called with; None where something can't be compared."""
-    tensors: dict[int, torch.Tensor] = {}
-    values: list[Value] = []
-    caches: list[Any] = []
-    changeable = False
-
-    def key(item: Any) -> Any:
-        nonlocal changeable
-        kind = type(item)
-        if isinstance(item, torch.Tensor):
-            if id(item) in tensors:
-                return list(tensors).index(id(item))
-            tensors[id(item)] = item
-            known = recorder.find(item)
-            number = known.value.id
-            values.append(known.value)
-            return kind, known.outline, number if known.root.constant else number in recorder.weights
-        if kind is tuple:
-            return kind, tuple([key(part) for part in item])
-        if kind in PLAIN:
-            return kind, repr(item) if kind is slice else item
-        if is_cache(item):
-            caches.append(item)
-            return kind, id(item)
-        changeable = True
-        if kind is list:
-            return kind, tuple([key(part) for part in item])
-        if kind is dict or kind is OrderedDict:
-            return kind, tuple([(name, key(part)) for name, part in item.items()])
-        raise UnpackableError
-
-    try:
-        whole = key(args), tuple([(name, key(part)) for name, part in keywords.items()])
-    except UnpackableError:
-        return None
-    return Arguments(whole, tensors, tuple(values), tuple(caches), changeable)
-
-
-def pack(recorder: Recorder, results: Any, arguments: Arguments, start: int) -> Packed | None:
-    """A module's results, kept for copies; None where they can't be. What was born up to `start` came from outside.
+class Packing:
+    """Keeps a call's results for its copies. What was born up to `start` came from outside of it.
 
     Two results must not be views of one tensor that arose within: a copy's would no longer be.
     """
-    places = {number: place for place, number in enumerate(arguments.tensors)}
-    roots: dict[int, int] = {}
 
-    def of(item: Any) -> Packed:
+    def __init__(self, recorder: Recorder, arguments: Arguments, start: int) -> None:
+        self.recorder, self.start = recorder, start
+        self.places = {number: place for place, number in enumerate(arguments.tensors)}
+        self.roots: dict[int, int] = {}
+
+    def pack(self, item: Any) -> Packed:
+        """The results; raises UnpackableError where they can't be kept."""
         kind = type(item)
         if isinstance(item, torch.Tensor):
-            return tensor(item)
+            return self._tensor(item)
         if kind in PLAIN:
             return Packed("plain", item)
         if kind is tuple or kind is list:
-            return Packed("items", kind, tuple([of(part) for part in item]))
+            return Packed("items", kind, tuple([self.pack(part) for part in item]))
         if kind is dict or kind is OrderedDict:
-            return Packed("entries", (kind, tuple(item)), tuple([of(part) for part in item.values()]))
+            return Packed("entries", (kind, tuple(item)), tuple([self.pack(part) for part in item.values()]))
         raise UnpackableError
 
-    def tensor(item: torch.Tensor) -> Packed:
-        if id(item) in places:
-            return Packed("argument", places[id(item)])
-        known = recorder.find(item)
-        if known.value.id in recorder.sources:
+    def _tensor(self, tensor: torch.Tensor) -> Packed:
+        if id(tensor) in self.places:
+            return Packed("argument", self.places[id(tensor)])
+        known = self.recorder.find(tensor)
+        if known.value.id in self.recorder.sources:
             return Packed("source", known.value.id)
-        if known.root.born <= start or known.root.constant or roots.setdefault(id(known.root), id(known)) != id(known):
+        first = self.roots.setdefault(id(known.root), id(known))
+        if known.root.born <= self.start or known.root.constant or first != id(known):
             raise UnpackableError
         return Packed("new", (known.value.id, known.outline))
-
-    try:
-        return of(results)
-    except UnpackableError:
-        return None
 
 
 class Unpacking:

@@ -54,14 +54,15 @@ _operators: dict[Any, Operator] = {}
 _kept: dict[tuple[Any, ...], Kept] = {}
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records what torch's dispatcher shows. `frames` is the stack of module calls, the innermost last.
 
-    Tensors of more than `limit` elements are never real; with a limit below 0 none is. Of the tensors that were written to, `oldest` is when the first was born: the number that it had then.
+    Tensors of more than `limit` elements are never real; with a limit below 0 none is. Of the tensors that were
+    written to, `oldest` is when the first was born: the number that it had then.
     """
 
     def __init__(self, root: Frame, limit: int = CONSTANT_LIMIT) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.limit = limit
         self.known: dict[int, Known] = {}
         self.sources: dict[int, torch.Tensor] = {}
@@ -157,7 +158,7 @@ class Recorder(TorchDispatchMode):
         key: list[Any] = [func]
         taken = tuple([self._take(item, read, key) for item in args])
         options = self._options(keywords, read, key) if keywords else ()
-        if all([known.root.constant for known in read]):
+        if all(known.root.constant for known in read):
             results = self._real(operator, args, keywords, tuple(key))
         else:
             results = self._hollow(operator, args, keywords, tuple(key), read)
@@ -302,7 +303,7 @@ class Recorder(TorchDispatchMode):
     def _result(self, operator: Operator, tensor: torch.Tensor, read: list[Known]) -> Known:
         known = self.known.get(id(tensor)) if operator.mutates else None
         if known is None:
-            return self.fresh(tensor, outline(tensor), all([k.root.constant for k in read]) and tensor.device != META)
+            return self.fresh(tensor, outline(tensor), all(k.root.constant for k in read) and tensor.device != META)
         known.value = Value(self.number(), known.outline.shape, known.outline.name)
         return known
 
@@ -314,7 +315,7 @@ def _size(kept: Kept) -> int:
 
 def _again(kept: Kept, args: Arguments) -> Any:
     """Results as they were kept."""
-    if kept == IN_PLACE:
+    if isinstance(kept, str):
         return args[0]
     single, items = kept
     results = [item.tensor() if type(item) is Outline else item for item in items]

@@ -75,8 +75,7 @@ class Replay:
         for step in self.root.steps:
             if isinstance(step, Frame):
                 _find_outputs(step, uses)
-        inputs = {number: tensor for number, tensor in self.tensors.items() if tensor.role == INPUT}
-        return assemble(name, self.root, {**inputs, **self.tensors}, self.recorder.last)
+        return assemble(name, self.root, self.tensors, self.recorder.last)
 
 
 def _uses(frame: Frame) -> Counter[int]:

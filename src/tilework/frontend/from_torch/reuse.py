@@ -28,7 +28,7 @@ from tilework.frontend.from_torch.attributes import (
 )
 from tilework.frontend.from_torch.caches import INDEX, Index, Update, place_of
 from tilework.frontend.from_torch.calls import Frame, Repeat, Value
-from tilework.frontend.from_torch.packing import Arguments, Packed, Unpacking, pack, read_arguments
+from tilework.frontend.from_torch.packing import Arguments, Packed, Packing, UnpackableError, Unpacking
 from tilework.frontend.from_torch.recorder import Recorder
 from tilework.frontend.from_torch.sameness import Names, Sameness
 from tilework.frontend.from_torch.tensors import tensors_in
@@ -59,8 +59,11 @@ class Template(NamedTuple):
 
 
 class Reads(NamedTuple):
-    """What was read of one module: `every` attribute; those of them that it lacks, which its class may have; the modules
-    within it, with the rest of their paths; and the others. `rest` is that of its own path, None outside the call's."""
+    """What was read of one module.
+
+    `every` attribute; those of them that it lacks, which its class may have; the modules within it, with the rest of
+    their paths; and the others. `rest` is that of its own path, None outside the call's.
+    """
 
     module: Module
     rest: str | None
@@ -93,8 +96,10 @@ class Reuse:
 
     def arguments(self, module: Module, args: Any, keywords: Any) -> Arguments | None:
         """What a call is known by; None where it can't stand for others, nor others for it."""
-        found = read_arguments(self.recorder, args, keywords)
-        return found and found._replace(key=(type(module), _state(), found.key))
+        try:
+            return Arguments(self.recorder, (type(module), _state()), args, keywords)
+        except UnpackableError:
+            return None
 
     def results(self, path: str, arguments: Arguments) -> Any:
         """The results of a call, noted as a copy of an earlier one; MISSED where none did what this would do."""
@@ -142,11 +147,14 @@ class Reuse:
             if after is None or after.key != arguments.key or after.values != arguments.values:
                 return
         updates = self.watch.updates[mark.updates :]
-        packed = pack(self.recorder, (results, *(vars(update.place) for update in updates)), arguments, mark.last)
-        if packed is not None:
-            changes = tuple(zip(updates, packed.parts[1:], strict=True))
-            template = Template(frame, arguments, packed.parts[0], changes, mark.start, len(self.watch.log))
-            self.templates.setdefault(arguments.key, []).append(template)
+        packing = Packing(self.recorder, arguments, mark.last)
+        try:
+            packed = packing.pack(results)
+            changes = tuple((update, packing.pack(vars(update.place))) for update in updates)
+        except UnpackableError:
+            return
+        template = Template(frame, arguments, packed, changes, mark.start, len(self.watch.log))
+        self.templates.setdefault(arguments.key, []).append(template)
 
     def _match(self, template: Template, path: str, arguments: Arguments) -> dict[int, Value] | None:
         """Which Values the template's Values from outside are for a call of the module `path`; None if it differs."""
@@ -194,9 +202,7 @@ class Reuse:
             if type(read.held) is Index:
                 if read.held.looked_at and a != b:
                     return False
-            elif a is not read.held or not unchanged(a, read.contents):
-                return False
-            elif not (a is b and type(a) in INERT) and not sameness.same(a, b):
+            elif not (a is read.held and unchanged(a, read.contents) and (equal(a, b) or sameness.same(a, b))):
                 return False
         return True
 
@@ -212,10 +218,10 @@ class Reuse:
 
     def _logged(self, template: Template) -> Iterator[Read]:
         for item in self.watch.log[template.start : template.end]:
-            if type(item) is Read:
-                yield item
-            else:
+            if isinstance(item, Copied):
                 yield from self._copied(item)
+            else:
+                yield item
 
     def _copied(self, copied: Copied) -> Iterator[Read]:
         """What a copy would have read, had it been run."""
@@ -239,9 +245,14 @@ def hooks_on_all() -> bool:
     return bool(torch_module._global_forward_hooks or torch_module._global_forward_pre_hooks)
 
 
+def equal(a: Any, b: Any) -> bool:
+    """Whether it is one object, which is neither a tensor nor a module nor holds any."""
+    return a is b and type(a) in INERT
+
+
 def lacks(state: dict[str, Any], names: frozenset[str]) -> bool:
     """Whether a module of this state holds nothing by these names."""
-    return names.isdisjoint(state) and all([names.isdisjoint(state[place]) for place in KEPT_BY_MODULES])
+    return names.isdisjoint(state) and all(names.isdisjoint(state[place]) for place in KEPT_BY_MODULES)
 
 
 def _state() -> tuple[Any, ...]:

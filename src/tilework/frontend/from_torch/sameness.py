@@ -30,7 +30,8 @@ class Names:
             path, module = left.pop()
             if id(module) not in self.paths:
                 self.modules[path], self.paths[id(module)] = module, path
-                inside = [(f"{path}.{name}" if path else name, part) for name, part in module._modules.items() if part is not None]
+                start = f"{path}." if path else ""
+                inside = [(start + name, part) for name, part in module._modules.items() if part is not None]
                 left += reversed(inside)
 
     def rest(self, module: Module, path: str) -> str | None:
@@ -100,7 +101,6 @@ class Sameness:
         return is_plain(type(a)) and self.same(a.__dict__, b.__dict__)
 
 
-@functools.cache
 def is_plain(kind: type) -> bool:
     """Whether an object of the class is no more than what its `__dict__` holds."""
     whole = kind.__basicsize__ == PLAIN_SIZE and not issubclass(kind, type)

@@ -48,7 +48,10 @@ class Known:
     The root's `constant` marks a real, small tensor whose elements nothing of the inputs or weights has touched.
     """
 
-    __slots__ = ("born", "call", "constant", "meta", "outline", "parent", "place", "root", "seen", "tensor", "value", "version", "writer")
+    __slots__ = (
+        *("born", "call", "constant", "meta", "outline", "parent", "place", "root", "seen", "tensor", "value"),
+        *("version", "writer"),
+    )
 
     def __init__(self, tensor: torch.Tensor, outline: Outline, number: int, constant: bool = False) -> None:
         self.tensor, self.outline, self.constant = tensor, outline, constant

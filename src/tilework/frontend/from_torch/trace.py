@@ -16,7 +16,7 @@ from tilework.frontend.from_torch.recorder import Recorder
 from tilework.frontend.from_torch.sameness import Names
 from tilework.frontend.from_torch.surroundings import evaluation, in_parts, no_collection
 from tilework.network.blocks import Blocks
-from tilework.network.graph import INPUT, Graph
+from tilework.network.graph import Graph
 
 _lock = threading.RLock()
 
@@ -43,9 +43,7 @@ def trace_blocks(module: Module, *inputs: Any, name: str | None = None, reuse: b
         if not trace.run(reuse):
             trace = _Trace(module, inputs, keywords)
             trace.run(reuse=False)
-        tensors = trace.sources.tensors
-        inputs = {number: tensor for number, tensor in tensors.items() if tensor.role == INPUT}
-        return assemble(name or type(module).__name__, trace.root, {**inputs, **tensors}, trace.recorder.last)
+        return assemble(name or type(module).__name__, trace.root, trace.sources.tensors, trace.recorder.last)
 
 
 class _Trace:
@@ -62,10 +60,13 @@ class _Trace:
         self.keywords = {name: self.sources.input(item, name) for name, item in keywords.items()}
 
     def run(self, reuse: bool) -> bool:
-        """Fill the root frame; False where it failed, but might not without reuse. Raises NetworkError where it fails."""
+        """Fill the root frame; False where it failed, but might not without reuse.
+
+        Raises NetworkError where it fails all the same.
+        """
         modules = Modules(self.names, self.recorder, reuse)
         try:
-            with in_parts(), evaluation(list(self.names.modules.values())), modules.patched(), self.recorder:
+            with in_parts(), evaluation(self.names.modules.values()), modules.patched(), self.recorder:
                 self.module(*self.inputs, **self.keywords)
         except Exception as error:
             if modules.watch.indices:
