@@ -144,7 +144,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(NetworkError, match=f"^the configuration {re.escape(repr(str(path)))} must be a JSON object$"):
         open_config(str(path))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(NetworkError, match="must be readable: No such file or directory$"):
+    with pytest.raises(NetworkError, match=r"must be readable: No such file or directory$"):
         open_config(str(tmp_path / "empty"))
 
 

@@ -115,6 +115,10 @@ class _Asked:
 
     def __init__(self, network: str, options: dict[str, Any]) -> None:
         self.network, self.options = network, options
+        alone = [name for name in ("memory", "against") if options.get(name)]
+        alone += [options["convention"]] if options["convention"] in TOOLS else []
+        if len(alone) > 1 or (alone and alone != ["against"] and options["backward"]):
+            raise click.UsageError(f"{' and '.join(alone)} must be asked for alone")
         padding_zeros = not options["no_padding"] and options["convention"] != UNPADDED
         self.counting: dict[str, Any] = {
             "padding_zeros": padding_zeros,
@@ -157,7 +161,7 @@ class _Asked:
 
         found = source.at(self.request)
         graph = found if isinstance(found, Graph) else found.graph()
-        return explain(graph, count_graph(graph, dtype=self.options["dtype"]), tool, source.classes())
+        return explain(graph, count_graph(graph, **self.counting), tool, source.classes())
 
     def comparison(self, against: str) -> Shown:
         """This network beside another one, which has its own inputs where it doesn't take these."""

@@ -13,7 +13,7 @@ else:
     hidden = False
 
 import transformers
-from transformers.utils import is_torchvision_available
+from transformers.utils.import_utils import is_torchvision_available
 
 if hidden:
     is_torchvision_available.cache_clear()  # it may have been asked before

@@ -101,7 +101,7 @@ def cast(site: Site, values: Values) -> Any:
 
 
 def _gather(site: Site, values: Values) -> Any:
-    return np.take(values[0], values[1], axis=site.integer("axis", 0), mode="wrap" if values[0].size else "raise")
+    return np.take(values[0], values[1], axis=site.integer("axis", 0))
 
 
 def _concat(site: Site, values: Values) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from tilework.frontend.from_torch.calls import Call, Frame, Repeat, values_in
+from tilework.frontend.from_torch.calls import Call, Frame, Repeat, Value, values_in
 from tilework.frontend.from_torch.lowering import Lowering
 from tilework.network.blocks import Block, Blocks, Copy
 from tilework.network.graph import INPUT, Tensor
@@ -16,11 +16,12 @@ def assemble(name: str, root: Frame, sources: dict[int, Tensor], last: int) -> B
     Raises NetworkError, naming operator and module, where a call can't be stated.
     """
     inputs = {number: tensor for number, tensor in sources.items() if tensor.role == INPUT}
-    kept = {number: tensor for number, tensor in {**inputs, **sources}.items() if 0 not in tensor.shape}
-    assembler = _Assembler({number for number, tensor in kept.items() if tensor.is_weight}, _used(root), last)
+    assembler = _Assembler({number for number, tensor in sources.items() if tensor.is_weight}, _used(root), last)
+    if not root.outputs:  # nothing is given back, or something that hides it
+        root.outputs = _unread(root)
     block = assembler.block(root)
     outputs = tuple(value.id for value in root.outputs if not value.is_empty)
-    return Blocks(name, kept, block, assembler.aliases, outputs)
+    return Blocks(name, {**inputs, **sources}, block, assembler.aliases, outputs)
 
 
 class _Assembler:
@@ -49,7 +50,26 @@ class _Assembler:
         else:
             context.flush(step.outside.values())
             outside = {number: value.id for number, value in step.outside.items() if not value.is_empty}
-            context.parts.append(Copy(self.block(step.frame), step.path, outside, step.outputs))
+            outputs = {value.id: number for value, number in step.outputs.items()}
+            context.parts.append(Copy(self.block(step.frame), step.path, outside, outputs))
+
+
+def _unread(root: Frame) -> tuple[Value, ...]:
+    """What operators gave that nothing reads."""
+    made: dict[int, Value] = {}
+    read: set[int] = set()
+    left = [root]
+    while left:
+        for step in left.pop().steps:
+            if isinstance(step, Call):
+                made |= {value.id: value for value in step.results if value is not None}
+                read.update(value.id for value in step.tensors)
+            elif isinstance(step, Frame):
+                left.append(step)
+            else:
+                made |= {value.id: value for value in step.outputs}
+                read.update(value.id for value in step.outside.values())
+    return tuple(value for number, value in sorted(made.items()) if number not in read)
 
 
 def _used(frame: Frame) -> set[int]:

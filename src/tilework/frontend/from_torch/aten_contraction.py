@@ -6,6 +6,8 @@ which a pending transposition of the last two axes is an attribute.
 
 from __future__ import annotations
 
+from typing import Any
+
 from tilework.frontend.from_torch.aten_support import Sizes, host, is_complex, pointwise, reshape, scalar
 from tilework.frontend.from_torch.calls import Value
 from tilework.frontend.from_torch.lowering import Lowering
@@ -26,7 +28,9 @@ def product(c: Lowering, x: Value, y: Value) -> Value:
     (left, transpose_x), (right, transpose_y) = _straight(c, x), _straight(c, y)
     if transpose_y and len(right.shape) == 2 and not transpose_x and c.is_weight(right):
         return linear_layer(c, left, right)
-    flags = {name: True for name, flag in (("transpose_x", transpose_x), ("transpose_y", transpose_y)) if flag}
+    flags: dict[str, Any] = {
+        name: True for name, flag in (("transpose_x", transpose_x), ("transpose_y", transpose_y)) if flag
+    }
     return c.emit("matmul", left, right, **flags)
 
 
@@ -221,7 +225,7 @@ def convolution(
 
 
 def _convolve(
-    c: Lowering, x: Value, w: Value, bias: Value | None, transposed: bool, groups: int, options: dict[str, Sizes]
+    c: Lowering, x: Value, w: Value, bias: Value | None, transposed: bool, groups: int, options: dict[str, Any]
 ) -> None:
     """An input without a batch is a batch of one."""
     rank = len(w.shape) - 2

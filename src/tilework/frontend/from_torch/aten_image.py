@@ -7,6 +7,7 @@ counted.
 from __future__ import annotations
 
 from math import ceil, prod
+from typing import Any
 
 from tilework.frontend.from_torch.aten_contraction import each_axis, product
 from tilework.frontend.from_torch.aten_support import Sizes, host, reshape
@@ -15,7 +16,7 @@ from tilework.frontend.from_torch.lowering import Lowering
 from tilework.frontend.from_torch.registry import aten, torch_operator
 
 
-def _pool(c: Lowering, name: str, x: Value, rank: int, **attributes: object) -> None:
+def _pool(c: Lowering, name: str, x: Value, rank: int, **attributes: Any) -> None:
     """Pooling along the last axes; an input without a batch is a batch of one."""
     batch = x if len(x.shape) == rank + 2 else reshape(c, x, (1, *x.shape))
     c.set(reshape(c, c.emit(name, batch, **attributes), c.result.shape))

@@ -159,7 +159,8 @@ def vector_norm(
         sizes = pointwise(c, "abs", "abs(x0)", x)
         c.set(reduced(c, "norm", sizes, dim, keepdim, "max=" if ord > 0 else "min="))
         return
-    power = {0: "not(equal(x0, 0))", 1: "abs(x0)", 2: "x0 * x0"}.get(ord, f"pow(abs(x0), {scalar(ord)})")
+    powers: dict[float, str] = {0: "not(equal(x0, 0))", 1: "abs(x0)", 2: "x0 * x0"}
+    power = powers.get(ord, f"pow(abs(x0), {scalar(ord)})")
     summed = reduced(c, "sum", pointwise(c, "power", power, x, dtype=x.dtype), dim, keepdim)
     root = "sqrt(x0)" if ord == 2 else f"pow(x0, {scalar(1 / ord) if ord else 1})"
     c.set(summed if ord in (0, 1) else pointwise(c, "norm", root, summed, dtype=x.dtype))

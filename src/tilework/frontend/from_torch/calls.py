@@ -65,7 +65,7 @@ class Repeat(NamedTuple):
     frame: Frame
     path: str
     outside: dict[int, Value]
-    outputs: dict[int, int]
+    outputs: dict[Value, int]
 
 
 def _read(step: Call | Frame | Repeat) -> Iterable[Value]:
@@ -81,7 +81,7 @@ def _made(step: Call | Frame | Repeat) -> Iterator[int]:
         for inner in step.steps:
             yield from _made(inner)
     else:
-        yield from step.outputs
+        yield from (value.id for value in step.outputs)
 
 
 def values_in(item: Any) -> Iterator[Value]:

@@ -45,6 +45,8 @@ class Sources:
     def input(self, item: Any, name: str) -> Any:
         """An argument of the forward with tensors on the meta device in place of tensors and shapes."""
         if isinstance(item, torch.Size) or (type(item) is tuple and item and all(type(size) is int for size in item)):
+            if any(size < 1 for size in item):
+                raise NetworkError(f"the sizes of {name} must be at least 1, not {list(item)}")
             return self._input(torch.empty(item, device=META), name)
         if isinstance(item, torch.Tensor):
             if id(item) not in self.twins:
@@ -68,7 +70,8 @@ class Sources:
         if torch.nn.parameter.is_lazy(tensor):
             raise NetworkError(f"{name} must have a shape: run its lazy module once on real data first")
         value = self.recorder.source(tensor, "" if role == INPUT else name)
-        self.tensors[value.id] = Tensor(name, value.shape, value.dtype, role)
+        if not value.is_empty:
+            self.tensors[value.id] = Tensor(name, value.shape, value.dtype, role)
         self.taken.add(name)
 
 

@@ -109,12 +109,12 @@ class Packing:
 
 class Unpacking:
     """Makes results anew. `outside` says which Values those of the template are here; `made` the numbers of its
-    results by those here."""
+    results by the Values here."""
 
     def __init__(self, recorder: Recorder, arguments: Arguments, outside: dict[int, Value]) -> None:
         self.recorder, self.outside = recorder, outside
         self.arguments = list(arguments.tensors.values())
-        self.made: dict[int, int] = {}
+        self.made: dict[Value, int] = {}
         self.tensors: dict[int, torch.Tensor] = {}
 
     def unpack(self, packed: Packed) -> Any:
@@ -137,5 +137,5 @@ class Unpacking:
         if number not in self.tensors:
             with torch._C._DisableTorchDispatch():  # else the recorder would take it for a call of the network
                 self.tensors[number] = looks.tensor()
-            self.made[self.recorder.fresh(self.tensors[number], looks).value.id] = number
+            self.made[self.recorder.fresh(self.tensors[number], looks).value] = number
         return self.tensors[number]

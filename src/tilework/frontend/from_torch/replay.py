@@ -41,7 +41,8 @@ class Replay:
     def source(self, name: str, tensor: torch.Tensor, role: str) -> torch.Tensor:
         """Take up a weight or an input."""
         value = self.recorder.source(tensor, "" if role == INPUT else name)
-        self.tensors[value.id] = Tensor(name, value.shape, value.dtype, role)
+        if not value.is_empty:
+            self.tensors[value.id] = Tensor(name, value.shape, value.dtype, role)
         return tensor
 
     def call(self, function: Callable[..., Any], stack: Stack, args: Any, keywords: dict[str, Any]) -> Any:

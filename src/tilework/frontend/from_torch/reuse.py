@@ -34,6 +34,7 @@ from tilework.frontend.from_torch.sameness import Names, Sameness
 from tilework.frontend.from_torch.tensors import tensors_in
 
 MISSED: Any = object()
+TEMPLATES = 4  # so many calls alike, of which the last were taken, are compared with the next; more take too long
 
 
 class Mark(NamedTuple):
@@ -103,9 +104,12 @@ class Reuse:
 
     def results(self, path: str, arguments: Arguments) -> Any:
         """The results of a call, noted as a copy of an earlier one; MISSED where none did what this would do."""
-        for template in self.templates.get(arguments.key, ()):
-            outside = self._match(template, path, arguments)
+        known = self.templates.get(arguments.key, [])
+        for place in reversed(range(len(known))):
+            outside = self._match(known[place], path, arguments)
             if outside is not None:
+                template = known.pop(place)
+                known.append(template)
                 unpacking = Unpacking(self.recorder, arguments, outside)
                 results = unpacking.unpack(template.results)
                 self._update(template, path, unpacking)
@@ -154,7 +158,9 @@ class Reuse:
         except UnpackableError:
             return
         template = Template(frame, arguments, packed, changes, mark.start, len(self.watch.log))
-        self.templates.setdefault(arguments.key, []).append(template)
+        known = self.templates.setdefault(arguments.key, [])
+        known.append(template)
+        del known[:-TEMPLATES]
 
     def _match(self, template: Template, path: str, arguments: Arguments) -> dict[int, Value] | None:
         """Which Values the template's Values from outside are for a call of the module `path`; None if it differs."""

@@ -75,6 +75,17 @@ def no_collection() -> Iterator[None]:
             gc.enable()
 
 
+@contextmanager
+def deep() -> Iterator[None]:
+    """As many module calls within each other as Python otherwise allows: a trace needs more of its frames for each."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(3 * limit)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
+
+
 def without_values() -> list[Replacement]:
     """What libraries do in a way that depends on elements, and can do otherwise with the same result."""
     replacements: list[Replacement] = []

@@ -14,7 +14,7 @@ from tilework.frontend.from_torch.inputs import Sources, argument_names
 from tilework.frontend.from_torch.modules import Modules
 from tilework.frontend.from_torch.recorder import Recorder
 from tilework.frontend.from_torch.sameness import Names
-from tilework.frontend.from_torch.surroundings import evaluation, in_parts, no_collection
+from tilework.frontend.from_torch.surroundings import deep, evaluation, in_parts, no_collection
 from tilework.network.blocks import Blocks
 from tilework.network.graph import Graph
 
@@ -38,7 +38,7 @@ def trace_blocks(module: Module, *inputs: Any, name: str | None = None, reuse: b
     if not isinstance(module, Module):
         raise NetworkError(f"the network must be a torch.nn.Module, not {type(module).__name__}")
     module = getattr(module, "_orig_mod", module)  # of what torch.compile returned
-    with _lock, no_collection():
+    with _lock, no_collection(), deep():
         trace = _Trace(module, inputs, keywords)
         if not trace.run(reuse):
             trace = _Trace(module, inputs, keywords)
