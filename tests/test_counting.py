@@ -155,3 +155,33 @@ def test_symbols_have_the_sizes_that_the_network_has() -> None:
     source = open_source("lenet5")
     assert source.usual(request("N", ["C,H,28"])) == {"N": 1, "C": 1, "H": 28}
     assert source.usual(request(None, ["image=B,1,H,28"])) == {"B": 1, "H": 28}
+
+
+def test_an_operation_that_nobody_has_stated_is_listed_until_somebody_does() -> None:
+    library = torch.library.Library("counting_test", "DEF")
+    library.define("twice(Tensor x) -> Tensor")
+    library.impl("twice", lambda x: torch.empty_like(x), "Meta")
+
+    class Twice(torch.nn.Module):
+        def forward(self, x: Any) -> Any:
+            return torch.ops.counting_test.twice(x) + 1
+
+    unstated = tw.count(Twice(), (3, 4))
+    assert unstated.total.other_operations == {"unknown": 1}
+    hint = "counting_test.twice.default, 1×; state it with @tilework.torch_operator('counting_test::twice')."
+    assert hint in str(unstated)
+
+    @tw.torch_operator("counting_test::twice")
+    def twice(c: Any, x: Any) -> None:
+        c.set(c.emit("pointwise", x, what="twice", body="x0 * 2"))
+
+    stated = tw.count(Twice(), (3, 4)).total
+    assert (stated.multiplications, stated.additions, stated.other_operations) == (12, 12, {})
+
+
+def test_comparing_and_explaining() -> None:
+    small, large = tw.load("resnet18"), tw.load("resnet34")
+    assert tw.compare(tw.count(small), tw.count(large)).to_dict()["totals"]["macs"]["ratio"] == pytest.approx(
+        0.4951, abs=1e-4
+    )
+    assert tw.explain(small, tw.count(small), "flop_counter").total.difference == 0

@@ -5,6 +5,8 @@ The names below are imported when they are first used, so that `import tilework`
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from tilework.cost.compare import compare as compare
+    from tilework.cost.conventions import explain as explain
     from tilework.counting import count as count
     from tilework.counting import formulas as formulas
     from tilework.counting import load as load
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from tilework.executable import load_executable as load_executable
     from tilework.executable import random_inputs as random_inputs
     from tilework.frontend.from_onnx import onnx_operator as onnx_operator
+    from tilework.frontend.from_torch import torch_operator as torch_operator
     from tilework.frontend.images import digits as read_digits
     from tilework.isa.assembly import parse_program as parse_program
     from tilework.isa.instruction import Instruction as Instruction
@@ -46,10 +49,12 @@ _EXPORTS = {  # name: where it is
     "OPCODES": "tilework.isa.table:OPCODES",
     "Port": "tilework.isa.program:Port",
     "Program": "tilework.isa.program:Program",
+    "compare": "tilework.cost.compare:compare",
     "compile": "tilework.executable:compile_network",
     "count": "tilework.counting:count",
     "events": "tilework.simulator.timeline:events",
     "execute": "tilework.network.execute:execute",
+    "explain": "tilework.cost.conventions:explain",
     "find_races": "tilework.simulator.hazards:find_races",
     "find_weights": "tilework.executable:find_weights",
     "formulas": "tilework.counting:formulas",
@@ -65,6 +70,7 @@ _EXPORTS = {  # name: where it is
     "read_digits": "tilework.frontend.images:digits",
     "simulate": "tilework.simulator.cycle:simulate",
     "table": "tilework.plain:columns",
+    "torch_operator": "tilework.frontend.from_torch:torch_operator",
 }
 
 __all__ = [
@@ -78,10 +84,12 @@ __all__ = [
     "Port",
     "Program",
     "__version__",
+    "compare",
     "compile",
     "count",
     "events",
     "execute",
+    "explain",
     "find_races",
     "find_weights",
     "formulas",
@@ -97,6 +105,7 @@ __all__ = [
     "read_digits",
     "simulate",
     "table",
+    "torch_operator",
 ]
 
 

@@ -293,8 +293,8 @@ def test_host_and_unknown_operations_are_marked_and_listed(strange: Count) -> No
     assert "├─ u0 (aten.foo.default, unknown) " in text
     assert text.splitlines()[-5:-1] == [
         "On the host, not as nests: sort.",
-        "Not known, so not counted: aten.foo.default, 2×; state it with @tilework.torch_operator('foo').",
-        "Not known, so not counted: mine::bar, 1×; state it with @tilework.torch_operator('mine::bar').",
+        "Not known, so not counted: aten.foo.default, 2×; state it with @tilework.torch_operator('aten::foo').",
+        "Not known, so not counted: mine::bar, 1×; state it with @tilework.onnx_operator('mine::bar').",
         "Not known, so not counted: Baz, 1×; state it with @tilework.onnx_operator('Baz').",
     ]
     assert markdown(strange).splitlines()[-1] == f"- {text.splitlines()[-2]}"
@@ -315,7 +315,7 @@ def test_unknown_operations_are_known_by_operation_and_summed_by_module(strange:
     ("operation", "decorator"),
     [
         ("mylib.foo.default", "@tilework.torch_operator('mylib::foo')"),
-        ("aten::foo", "@tilework.torch_operator('foo')"),
+        ("com.microsoft::Foo", "@tilework.onnx_operator('com.microsoft::Foo')"),
         ("Foo", "@tilework.onnx_operator('Foo')"),
     ],
 )

@@ -27,12 +27,11 @@ class Unknown:
 
     @property
     def register(self) -> str:
-        """The decorator with which a user states it: torch's operations by namespace, ONNX's by their type."""
-        if "." not in self.operation and "::" not in self.operation:
+        """The decorator with which a user states it: torch's are called aten.foo.default, ONNX's Foo or domain::Foo."""
+        if "." not in self.operation or "::" in self.operation:
             return f"@tilework.onnx_operator({self.operation!r})"
-        parts = self.operation.replace("::", ".").split(".")
-        name = parts[0] if len(parts) == 1 else parts[1]
-        return f"@tilework.torch_operator({name if parts[0] == 'aten' else f'{parts[0]}::{name}'!r})"
+        namespace, name, *_ = self.operation.split(".")
+        return f"@tilework.torch_operator('{namespace}::{name}')"
 
 
 def mark(row: Row) -> str:

@@ -127,10 +127,18 @@ class ConfigSource:
             vision = getattr(config, "vision_config", config)
             size = getattr(vision, "image_size", None) or 224
             height, width = size if isinstance(size, list | tuple) else (size, size)
-            return (batch, getattr(vision, "num_channels", 3), height, width), number
+            frames: Shape = (vision.num_frames,) if hasattr(vision, "num_frames") else ()
+            return (batch, *frames, getattr(vision, "num_channels", 3), height, width), number
+        if name == "input_features" and hasattr(config, "input_feat_per_channel"):
+            return (batch, config.max_source_positions, config.input_feat_per_channel), number
+        if name == "input_values" and hasattr(config, "max_length") and hasattr(config, "num_mel_bins"):
+            return (batch, config.max_length, config.num_mel_bins), number
         if name == "input_features":
-            frames = 2 * getattr(config, "max_source_positions", 1500)
-            return (batch, getattr(config, "num_mel_bins", 80), frames), number
+            return (
+                batch,
+                getattr(config, "num_mel_bins", 80),
+                2 * getattr(config, "max_source_positions", 1500),
+            ), number
         if name == "input_values":
             return (batch, AUDIO_SAMPLES), number
         raise NetworkError(f"{self.name} reads {name}, whose shape its configuration doesn't tell")

@@ -6,6 +6,7 @@ import types
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import is_
 from typing import Any, NamedTuple
 
 import torch
@@ -80,11 +81,8 @@ def unchanged(value: Any, before: Any) -> bool:
     if before is None:
         return True
     now = value if type(value) in CONTAINERS else value.__dict__
-    if len(now) != len(before):
-        return False
-    if isinstance(before, dict):
-        return all(key in now and now[key] is item for key, item in before.items())
-    return all(a is b for a, b in zip(now, before, strict=True))
+    alike = len(now) == len(before) and all(map(is_, now, before))
+    return alike and (not isinstance(before, dict) or all(map(is_, now.values(), before.values())))
 
 
 def put_back(value: Any, before: Any) -> None:

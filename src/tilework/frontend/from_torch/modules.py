@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tilework.errors import NetworkError
-from tilework.frontend.from_torch.attributes import Module, Watch
+from tilework.frontend.from_torch.attributes import Module, Watch, look
 from tilework.frontend.from_torch.caches import Update, watched
 from tilework.frontend.from_torch.calls import Frame
 from tilework.frontend.from_torch.recorder import Recorder
@@ -76,7 +76,7 @@ class Modules:
         return results
 
     def _enter(self, module: Module, path: str, args: Any, keywords: Any) -> tuple[Frame, Any]:
-        frame = Frame(path, not module._modules)
+        frame = Frame(path, not look(module, "__dict__")["_modules"])
         self.recorder.enter(frame)
         try:
             return frame, self._run(module, frame, args, keywords)

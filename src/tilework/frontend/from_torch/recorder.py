@@ -73,6 +73,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.last = 0
         self.oldest = inf
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: that would load torch's compiler, which takes a second, for a forward that isn't compiled."""
+        return False
+
     def source(self, tensor: torch.Tensor, weight: str) -> Value:
         """Take up a weight by its name, or an input on the meta device."""
         value = Value(-1 - len(self.sources), tuple(tensor.shape), dtype_name(tensor.dtype))

@@ -16,7 +16,6 @@ from torch.nn.modules import module as torch_module
 from tilework.frontend.from_torch.attributes import (
     ABSENT,
     INERT,
-    KEPT_BY_MODULES,
     Copied,
     Module,
     Read,
@@ -30,7 +29,7 @@ from tilework.frontend.from_torch.caches import INDEX, Index, Update, place_of
 from tilework.frontend.from_torch.calls import Frame, Repeat, Value
 from tilework.frontend.from_torch.packing import Arguments, Packed, Packing, UnpackableError, Unpacking
 from tilework.frontend.from_torch.recorder import Recorder
-from tilework.frontend.from_torch.sameness import Names, Sameness
+from tilework.frontend.from_torch.sameness import SCALARS, Names, Sameness
 from tilework.frontend.from_torch.tensors import tensors_in
 
 MISSED: Any = object()
@@ -60,31 +59,37 @@ class Template(NamedTuple):
 
 
 class Reads(NamedTuple):
-    """What was read of one module.
+    """What was read of one module, sorted by how it is compared.
 
-    `every` attribute; those of them that it lacks, which its class may have; the modules within it, with the rest of
-    their paths; and the others. `rest` is that of its own path, None outside the call's.
+    `every` attribute; those of them that it lacks, which its class may have; plain values; the modules within it, with
+    the rest of their paths; and the others. `rest` is that of its own path, None outside the call's.
     """
 
     module: Module
     rest: str | None
     every: list[Read]
     absent: frozenset[str]
+    plain: list[tuple[str, Any]]
     modules: list[tuple[str, Module, str | None]]
     others: list[Read]
 
     @classmethod
     def of(cls, every: list[Read], names: Names, path: str) -> Reads:
         """Sort out what was read of a module by a call of the module `path`."""
-        module, modules, others = every[0].module, [], []
-        inside = look(module, "__dict__")["_modules"]
+        state = look(every[0].module, "__dict__")
+        plain, modules, others = [], [], []
         for read in every:
-            if read.held is not None and inside.get(read.name) is read.held:
+            if read.held is None or read.held is ABSENT:
+                pass
+            elif state["_modules"].get(read.name) is read.held:
                 modules.append((read.name, read.held, names.rest(read.held, path)))
+                continue
+            if read.name in state and type(read.held) in SCALARS:
+                plain.append((read.name, read.held))
             elif read.held is not ABSENT:
                 others.append(read)
         absent = frozenset(read.name for read in every if read.held is ABSENT)
-        return cls(module, names.rest(module, path), every, absent, modules, others)
+        return cls(every[0].module, names.rest(every[0].module, path), every, absent, plain, modules, others)
 
 
 class Reuse:
@@ -94,6 +99,7 @@ class Reuse:
         self.names, self.recorder, self.watch = names, recorder, watch
         self.templates: dict[Any, list[Template]] = {}
         self.reads: dict[int, list[Reads]] = {}
+        self.contents: dict[int, list[tuple[Any, Any]]] = {}
 
     def arguments(self, module: Module, args: Any, keywords: Any) -> Arguments | None:
         """What a call is known by; None where it can't stand for others, nor others for it."""
@@ -169,7 +175,10 @@ class Reuse:
         pairs = zip(template.arguments.values, arguments.values, strict=True)
         if not all(sameness.bind(value.id, here) for value, here in pairs):
             return None
-        if not all(self._same(reads, path, sameness) for reads in self._reads(template)):
+        reads = self._reads(template)
+        if not all(unchanged(value, before) for value, before in self.contents[id(template)]):
+            return None
+        if not all(self._same(of_one, path, sameness) for of_one in reads):
             return None
         for update, _ in template.updates:
             place = self._place(update, template, path)
@@ -203,14 +212,17 @@ class Reuse:
             expected = before if rest is None else self.names.modules.get(path + rest)
             if state["_modules"].get(name) is not before or other["_modules"].get(name) is not expected:
                 return False
-        for read in reads.others:
-            a, b = held(module, read.name), held(twin, read.name)
-            if type(read.held) is Index:
-                if read.held.looked_at and a != b:
-                    return False
-            elif not (a is read.held and unchanged(a, read.contents) and (equal(a, b) or sameness.same(a, b))):
+        for name, before in reads.plain:
+            now, here = state.get(name), other.get(name)
+            if now is not before or type(here) is not type(before) or here != before:
                 return False
-        return True
+        return all(self._equal(read, module, twin, sameness) for read in reads.others)
+
+    def _equal(self, read: Read, module: Module, twin: Module, sameness: Sameness) -> bool:
+        a, b = held(module, read.name), held(twin, read.name)
+        if type(read.held) is Index:
+            return not read.held.looked_at or bool(a == b)
+        return a is read.held and (equal(a, b) or sameness.same(a, b))
 
     def _reads(self, template: Template) -> list[Reads]:
         """What a template read, by module, each attribute once."""
@@ -219,7 +231,15 @@ class Reuse:
             for read in self._logged(template):
                 first.setdefault(id(read.module), {}).setdefault(read.name, read)
             path = template.frame.path
-            self.reads[id(template)] = [Reads.of(list(reads.values()), self.names, path) for reads in first.values()]
+            every = [list(reads.values()) for reads in first.values()]
+            self.reads[id(template)] = [Reads.of(reads, self.names, path) for reads in every]
+            changing = {
+                id(read.held): (read.held, read.contents)
+                for reads in every
+                for read in reads
+                if read.contents is not None
+            }
+            self.contents[id(template)] = list(changing.values())
         return self.reads[id(template)]
 
     def _logged(self, template: Template) -> Iterator[Read]:
@@ -258,7 +278,8 @@ def equal(a: Any, b: Any) -> bool:
 
 def lacks(state: dict[str, Any], names: frozenset[str]) -> bool:
     """Whether a module of this state holds nothing by these names."""
-    return names.isdisjoint(state) and all(names.isdisjoint(state[place]) for place in KEPT_BY_MODULES)
+    apart = names.isdisjoint
+    return apart(state) and apart(state["_parameters"]) and apart(state["_buffers"]) and apart(state["_modules"])
 
 
 def _state() -> tuple[Any, ...]:
