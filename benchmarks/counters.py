@@ -17,6 +17,7 @@ import warnings
 from argparse import ArgumentParser
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -173,11 +174,20 @@ def once(network: str, tool: str) -> dict[str, Any]:
     return {"macs": call(tool, module, inputs)}
 
 
+def environment() -> dict[str, str]:
+    """One thread each, and compiled Python kept, as that of installed packages is."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | SINGLE_THREAD
+
+
 def start(*arguments: str) -> tuple[dict[str, Any] | None, int]:
-    """What this script prints for these arguments in a process of its own, and that process's peak memory."""
+    """What this script prints for these arguments in a process of its own, and that process's peak memory.
+
+    Linux counts this process's own peak at the fork as the child's.
+    """
     command = [sys.executable, __file__, *arguments]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=os.environ | SINGLE_THREAD
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment()
     ) as child:
         assert child.stdout is not None
         output = child.stdout.read()
@@ -206,9 +216,9 @@ def table(network: str, turns: int) -> None:
 
 def onnx_table(turns: int) -> None:
     """Print the whole process from an ONNX file beside onnx-tool's, in turns."""
-    import onnx
-
-    path = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light" / "light_vgg19.onnx"
+    spec = find_spec("onnx")  # not imported: this process must stay small, see start()
+    assert spec is not None
+    path = Path(str(spec.origin)).parent / "backend" / "test" / "data" / "light" / "light_vgg19.onnx"
     profile = f"import onnx_tool; onnx_tool.model_profile({str(path)!r})"
     commands = {
         "tilework": [str(Path(sys.executable).with_name("tilework")), "count", str(path)],
@@ -226,7 +236,7 @@ def onnx_table(turns: int) -> None:
 def process(command: list[str]) -> tuple[float, float]:
     """Seconds and peak memory of a command."""
     begun = perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment()) as child:
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
     assert child.returncode == 0, command

@@ -42,8 +42,8 @@ def refresh(known: Known, log: Log) -> None:
         _settle(known, log)
         return
     refresh(known.parent, log)
-    known.value = known.value._replace(id=log.number())
-    results = (*(None,) * known.place, known.value, *(None,) * (len(known.call.results) - known.place - 1))
+    results = tuple(result and result._replace(id=log.number()) for result in known.call.results)
+    known.value = results[known.place] or known.value
     log.record(known.call._replace(arguments=(known.parent.value, *known.call.arguments[1:]), results=results))
     known.seen = known.root.version
 

@@ -101,9 +101,10 @@ class Copied(NamedTuple):
 
 class Watch:
     """A log of the attributes that are read of modules of some classes, the number of those written, and the updates
-    of caches."""
+    of caches. With `indexed`, a module's number among its like is read as an Index."""
 
-    def __init__(self) -> None:
+    def __init__(self, indexed: bool) -> None:
+        self.indexed = indexed
         self.log: list[Read | Copied] = []
         self.writes = 0
         self.updates: list[Update] = []
@@ -160,7 +161,7 @@ class Watch:
             if name in QUIET:
                 return get(module, name)
             held_now = held(module, name)
-            if name == INDEX and type(held_now) is int:
+            if name == INDEX and type(held_now) is int and self.indexed:
                 index = self.index(module, held_now)
                 log(Read(module, name, index, None))
                 return index

@@ -79,6 +79,12 @@ def _unique_rows(
     return torch.empty(x.shape, dtype=x.dtype, device=META), _integers(size), _integers(size)
 
 
+def _unique_runs(
+    swap: Swap, func: Any, x: torch.Tensor, inverse: bool = False, counts: bool = False, dim: int | None = None
+) -> tuple[torch.Tensor, ...]:
+    return _unique(swap, func, x) if dim is None else _unique_rows(swap, func, x, dim)
+
+
 def _nms(swap: Swap, func: Any, boxes: torch.Tensor, *rest: Any) -> torch.Tensor:
     """All boxes may stay."""
     return _integers(boxes.shape[0])
@@ -103,7 +109,7 @@ OVERRIDES: dict[str, Callable[..., Any]] = {
     "aten.index_put_": _index_put,
     "aten.masked_select": _masked_select,
     "aten.nonzero": _nonzero,
-    "aten.unique_consecutive": _unique,
+    "aten.unique_consecutive": _unique_runs,
     "aten.unique_dim": _unique_rows,
     "torchvision.nms": _nms,
     "torchvision.roi_align": _roi_align,

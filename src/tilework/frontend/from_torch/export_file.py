@@ -86,11 +86,13 @@ def _read(path: Path) -> tuple[Json, Json]:
             root, _, model = found[0].removesuffix(".json").partition("/models/")
             config = f"{root}/data/weights/{model}_weights_config.json"
             weights = _json(archive, config, path)["config"] if config in names else {}
+            major = program["schema_version"]["major"]
+    except NetworkError:
+        raise
     except OSError as error:
         raise NetworkError(f"{path} must be a file that can be read: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, ValueError, KeyError, TypeError, AttributeError, EOFError, RecursionError) as error:
+    except Exception as error:  # whatever an altered file leads to
         raise NetworkError(f"{path} must be a whole .pt2 file, as torch.export.save writes it: {error}") from None
-    major = program.get("schema_version", {}).get("major")
     if major != VERSION:
         raise NetworkError(f"{path} must have a program of version {VERSION}, not {major}: export it anew")
     return program, weights
@@ -146,7 +148,8 @@ class _Program:
             place = (stored.get("path_name", name), str(meta["sizes"]), str(meta["storage_offset"]))
             if place not in known:
                 role = BUFFER if kind == "buffer" else PARAMETER if meta["requires_grad"] else FROZEN
-                known[place] = self.replay.source(content[f"{kind}_name"], self.hollow(self.graph, name), role)
+                tensor = self.hollow(self.graph, name).requires_grad_(role == PARAMETER)
+                known[place] = self.replay.source(content[f"{kind}_name"], tensor, role)
             values[name] = known[place]
         elif kind == "tensor_constant":
             values[content["arg"]["name"]] = self.hollow(self.graph, content["arg"]["name"])
@@ -172,7 +175,7 @@ class _Program:
         if name in INLINED:
             place = INLINED[name]
             inner = arguments[place][2]["as_graph"]["graph"]
-            names = [next(iter(argument.values()))["name"] for argument in inner["inputs"]]
+            names = map(_name, inner["inputs"])
             given = [_value(argument, values) for _, _, argument in arguments[place + 1 :]]
             results: Any = self.run_graph(inner, dict(zip(names, given, strict=True)))
         else:
@@ -264,8 +267,14 @@ def _assign(outputs: list[Json], results: Any, values: dict[str, Any]) -> None:
     if len(outputs) == 1 and isinstance(whole[0], list | tuple) and len(whole[0]) == 1:
         whole = whole[0]  # a graph's one result
     for output, result in zip(outputs, whole, strict=True):
-        ((form, content),) = output.items()
-        if form == "as_optional_tensor":
-            ((form, content),) = content.items()
-        if form != "as_none":
-            values[content["name"] if form == "as_tensor" else content["as_name"]] = result
+        if "as_optional_tensor" in output:
+            output = output["as_optional_tensor"]
+        if "as_none" not in output:
+            values[_name(output)] = result
+
+
+def _name(argument: Json) -> str:
+    """What a tensor or a size is called."""
+    ((form, content),) = argument.items()
+    name: str = content["name" if form == "as_tensor" else "as_name"]
+    return name

@@ -148,7 +148,7 @@ class Lowering:
             else:
                 row(self, *call.arguments, **dict(call.keywords))
             self._check()
-        except NetworkError as error:
+        except (NetworkError, TypeError) as error:
             raise NetworkError(f"{call.operator} in {self.module or 'the network'}: {error}") from None
 
     def flush(self, values: Iterable[Value]) -> None:

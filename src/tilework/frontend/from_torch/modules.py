@@ -31,7 +31,7 @@ class Modules:
     """Gives each module call a frame, or notes it as a copy of an earlier one."""
 
     def __init__(self, names: Names, recorder: Recorder, reuse: bool) -> None:
-        self.recorder, self.names, self.watch = recorder, names, Watch()
+        self.recorder, self.names, self.watch = recorder, names, Watch(indexed=reuse)
         self.reuse = Reuse(names, recorder, self.watch) if reuse and not hooks_on_all() else None
         self.failed: tuple[BaseException | None, str] = (None, "")
 

@@ -102,9 +102,12 @@ class Packing:
         if known.value.id in self.recorder.sources:
             return Packed("source", known.value.id)
         first = self.roots.setdefault(id(known.root), id(known))
-        if known.root.born <= self.start or known.root.constant or first != id(known):
+        if known.root.born <= self.start or first != id(known):
             raise UnpackableError
-        return Packed("new", (known.value.id, known.outline))
+        if known.root.constant:
+            with torch._C._DisableTorchDispatch():
+                return Packed("constant", (known.value.id, known.outline, tensor.clone()))
+        return Packed("new", (known.value.id, known.outline, None))
 
 
 class Unpacking:
@@ -119,7 +122,7 @@ class Unpacking:
 
     def unpack(self, packed: Packed) -> Any:
         """The results."""
-        if packed.kind == "new":
+        if packed.kind in ("new", "constant"):
             return self._new(*packed.content)
         if packed.kind == "argument":
             return self.arguments[packed.content]
@@ -133,9 +136,9 @@ class Unpacking:
         kind, names = packed.content
         return kind(zip(names, parts, strict=True))
 
-    def _new(self, number: int, looks: Outline) -> torch.Tensor:
+    def _new(self, number: int, looks: Outline, constant: torch.Tensor | None) -> torch.Tensor:
         if number not in self.tensors:
             with torch._C._DisableTorchDispatch():  # else the recorder would take it for a call of the network
-                self.tensors[number] = looks.tensor()
-            self.made[self.recorder.fresh(self.tensors[number], looks).value] = number
+                tensor = self.tensors[number] = looks.tensor() if constant is None else constant.clone()
+            self.made[self.recorder.fresh(tensor, looks, constant is not None).value] = number
         return self.tensors[number]

@@ -9,7 +9,7 @@ a process works it out once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from math import inf
+from math import inf, prod
 from typing import Any
 
 import torch
@@ -34,7 +34,9 @@ Keywords = dict[str, Any]
 class Operator:
     """What the recorder must know of a torch operator, from its schema."""
 
-    __slots__ = ("function", "in_place", "is_view", "makes", "mutates", "name", "needs_values", "override")
+    __slots__ = (
+        *("function", "in_place", "is_view", "makes", "mutates", "name", "needs_values", "outputs", "override"),
+    )
 
     def __init__(self, function: Any) -> None:
         schema = function._schema
@@ -45,6 +47,9 @@ class Operator:
         self.makes: bool = any(argument.name == "device" for argument in schema.arguments)
         self.mutates: bool = schema.is_mutable
         first = schema.arguments[0].alias_info if schema.arguments else None
+        self.outputs = frozenset(
+            a.name for a in schema.arguments if a.kwarg_only and a.alias_info and a.alias_info.is_write
+        )
         self.in_place: bool = self.mutates and first is not None and first.is_write
         returned = schema.returns[0].alias_info if schema.returns else None
         self.is_view: bool = returned is not None and not self.mutates
@@ -160,14 +165,14 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             operator = _operators[func] = Operator(func)
         keywords = kwargs or {}
         read: list[Known] = []
-        key: list[Any] = [func]
+        key: list[Any] = [func, torch.get_default_dtype()]
         taken = tuple([self._take(item, read, key) for item in args])
-        options = self._options(keywords, read, key) if keywords else ()
+        options = self._options(operator, keywords, read, key) if keywords else ()
         if all(known.root.constant for known in read):
             results = self._real(operator, args, keywords, tuple(key))
         else:
             results = self._hollow(operator, args, keywords, tuple(key), read)
-        self._note(operator, (taken, options), results, read)
+        self._note(operator, (taken, options), results if results is not None or not args else args[0], read)
         return results
 
     def _take(self, item: Any, read: list[Known], key: list[Any]) -> Any:
@@ -189,12 +194,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         key.append(item)
         return item
 
-    def _options(self, keywords: Keywords, read: list[Known], key: list[Any]) -> tuple[tuple[str, Any], ...]:
+    def _options(
+        self, operator: Operator, keywords: Keywords, read: list[Known], key: list[Any]
+    ) -> tuple[tuple[str, Any], ...]:
+        """What is recorded of keywords: neither where a tensor is to lie, nor where results are to be written."""
         options = []
         for name, item in keywords.items():
             if name not in PLACES:
                 key.append(name)
-                options.append((name, self._take(item, read, key)))
+                taken = self._take(item, read, key)
+                if name not in operator.outputs:
+                    options.append((name, taken))
         return tuple(options)
 
     def _real(self, operator: Operator, args: Arguments, keywords: Keywords, key: tuple[Any, ...]) -> Any:
@@ -202,7 +212,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not operator.mutates and operator.override is None and operator.needs_values is None:
             try:
                 kept = _kept.get(key) or self._keep(operator, args, keywords, key)
-                if kept is not None and _size(kept) > self.limit:
+                if _size(kept) > self.limit:
                     return _again(kept, args)
             except NotImplementedError as error:
                 if self.limit < 0:
@@ -257,10 +267,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not operator.in_place or not isinstance(results, torch.Tensor):
             return keywords.get("out", results)
         known = self.known[id(args[0])]
-        after = outline(known.hollow())
-        if after == known.outline:
+        if outline(known.hollow()) == known.outline:
             self._store(key, IN_PLACE)
-        known.outline = after
         return args[0]
 
     def _run(self, operator: Operator, args: Arguments, keywords: Keywords) -> Any:
@@ -309,13 +317,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         known = self.known.get(id(tensor)) if operator.mutates else None
         if known is None:
             return self.fresh(tensor, outline(tensor), all(k.root.constant for k in read) and tensor.device != META)
-        known.value = Value(self.number(), known.outline.shape, known.outline.name)
+        looks = outline(tensor if known.root.constant else known.hollow())
+        if looks != known.outline:
+            known.outline = looks
+            known.meta = None if known.root.constant else known.meta
+        known.value = Value(self.number(), looks.shape, looks.name)
         return known
 
 
 def _size(kept: Kept) -> int:
     """The elements of all results together."""
-    return sum(torch.Size(item.shape).numel() for item in kept[1] if isinstance(item, Outline))
+    return sum(prod(item.shape) for item in kept[1] if isinstance(item, Outline))
 
 
 def _again(kept: Kept, args: Arguments) -> Any:

@@ -7,7 +7,8 @@ containers of them. Global variables and random numbers are taken as constant.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -47,8 +48,10 @@ class Mark(NamedTuple):
     oldest: float
 
 
-class Template(NamedTuple):
-    """A call that may stand for others. What it read lies in the watch's log, from `start` up to `end`."""
+@dataclass(slots=True)
+class Template:
+    """A call that may stand for others. What it read lies in the watch's log, from `start` up to `end`; `reads` and
+    `changing`, the containers among it with their contents, are sorted out of there when first asked for."""
 
     frame: Frame
     arguments: Arguments
@@ -56,6 +59,8 @@ class Template(NamedTuple):
     updates: tuple[tuple[Update, Packed], ...]
     start: int
     end: int
+    reads: list[Reads] | None = None
+    changing: Sequence[tuple[Any, Any]] = ()
 
 
 class Reads(NamedTuple):
@@ -98,8 +103,6 @@ class Reuse:
     def __init__(self, names: Names, recorder: Recorder, watch: Watch) -> None:
         self.names, self.recorder, self.watch = names, recorder, watch
         self.templates: dict[Any, list[Template]] = {}
-        self.reads: dict[int, list[Reads]] = {}
-        self.contents: dict[int, list[tuple[Any, Any]]] = {}
 
     def arguments(self, module: Module, args: Any, keywords: Any) -> Arguments | None:
         """What a call is known by; None where it can't stand for others, nor others for it."""
@@ -176,7 +179,7 @@ class Reuse:
         if not all(sameness.bind(value.id, here) for value, here in pairs):
             return None
         reads = self._reads(template)
-        if not all(unchanged(value, before) for value, before in self.contents[id(template)]):
+        if not all(unchanged(value, before) for value, before in template.changing):
             return None
         if not all(self._same(of_one, path, sameness) for of_one in reads):
             return None
@@ -226,21 +229,21 @@ class Reuse:
 
     def _reads(self, template: Template) -> list[Reads]:
         """What a template read, by module, each attribute once."""
-        if id(template) not in self.reads:
+        if template.reads is None:
             first: dict[int, dict[str, Read]] = {}
             for read in self._logged(template):
                 first.setdefault(id(read.module), {}).setdefault(read.name, read)
             path = template.frame.path
             every = [list(reads.values()) for reads in first.values()]
-            self.reads[id(template)] = [Reads.of(reads, self.names, path) for reads in every]
+            template.reads = [Reads.of(reads, self.names, path) for reads in every]
             changing = {
                 id(read.held): (read.held, read.contents)
                 for reads in every
                 for read in reads
                 if read.contents is not None
             }
-            self.contents[id(template)] = list(changing.values())
-        return self.reads[id(template)]
+            template.changing = list(changing.values())
+        return template.reads
 
     def _logged(self, template: Template) -> Iterator[Read]:
         for item in self.watch.log[template.start : template.end]:

@@ -12,9 +12,12 @@ import torch
 from tilework.frontend.from_torch.attributes import Module
 from tilework.frontend.from_torch.calls import Value
 from tilework.frontend.from_torch.recorder import Recorder
+from tilework.frontend.from_torch.tensors import outline
 
 SCALARS = frozenset((bool, int, float, complex, str, bytes, torch.Size, torch.device, slice, range))
 PLAIN_SIZE = type("Plain", (), {}).__basicsize__  # of an object that has only a dict
+EQUAL_LIMIT = 1 << 12  # elements of tensors that are compared
+CPU = torch.device("cpu")
 HEAP_TYPE = 1 << 9  # the flag of a class that is written in Python
 
 
@@ -82,12 +85,25 @@ class Sameness:
         return a is b or self._objects(a, b)
 
     def _tensors(self, a: torch.Tensor, b: torch.Tensor) -> bool:
-        """Weights that look alike and nobody wrote to; of other tensors, the elements may be read."""
+        """Weights that look alike and nobody wrote to; of other tensors, the elements may be read and must be equal."""
         one, other = self.recorder.untouched(a), self.recorder.untouched(b)
         if one is None or other is None:
-            return a is b
+            return a is b or self._constants(a, b)
         alike = one.shape == other.shape and one.dtype == other.dtype and a.stride() == b.stride()
         return alike and a.requires_grad == b.requires_grad and self.bind(one.id, other)
+
+    def _constants(self, a: torch.Tensor, b: torch.Tensor) -> bool:
+        """Small real tensors with equal elements, both constants of the calls under way or both not seen by them."""
+        if outline(a) != outline(b) or a.device != CPU or b.device != CPU or a.numel() > EQUAL_LIMIT:
+            return False
+        with torch._C._DisableTorchDispatch():
+            if not torch.equal(a, b):
+                return False
+        one, other = self.recorder.known.get(id(a)), self.recorder.known.get(id(b))
+        if one is None or other is None:
+            return one is other
+        constant = one.root.constant and other.root.constant
+        return constant and self.bind(self.recorder.find(a).value.id, self.recorder.find(b).value)
 
     def _objects(self, a: Any, b: Any) -> bool:
         """Methods of one function, and plain objects of one class that hold the same."""

@@ -67,7 +67,8 @@ class Known:
     def hollow(self) -> torch.Tensor:
         """The tensor itself where it has no elements, else one like it on the meta device, always the same."""
         if self.meta is None:
-            self.meta = self.tensor if self.tensor.device == META else self.outline.tensor()
+            on_meta = self.tensor.device == META
+            self.meta = self.tensor if on_meta else self.outline.tensor().requires_grad_(self.tensor.requires_grad)
         return self.meta
 
 
