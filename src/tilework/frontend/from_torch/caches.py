@@ -67,7 +67,9 @@ class Update(NamedTuple):
 def is_cache(item: Any) -> bool:
     """Whether it is a cache with a place for each layer."""
     library = sys.modules.get("transformers.cache_utils")
-    return library is not None and isinstance(item, library.Cache) and "layers" in _state(item)
+    if library is None or not isinstance(item, library.Cache):
+        return False
+    return "layers" in _state(item) and type(item).update is library.Cache.update
 
 
 def place_of(cache: Any, number: int) -> Any:
@@ -85,15 +87,30 @@ def _state(cache: Any) -> dict[str, Any]:
     return state
 
 
+def kept(place: Any) -> list[Any]:
+    """The keys and values in a place."""
+    return [getattr(place, name, None) for name in ("keys", "values")]
+
+
 def like(cache: Any, each: Callable[[torch.Tensor, str], torch.Tensor]) -> Any:
     """A cache with the same places, and for each tensor in them what the function makes of it and its name."""
     other = copy.copy(cache)
     other.layers = [copy.copy(place) for place in cache.layers]
     for number, place in enumerate(other.layers):
-        for name in ("keys", "values"):
-            if isinstance(getattr(place, name, None), torch.Tensor):
-                setattr(place, name, each(getattr(place, name), f"{number}.{name}"))
+        for name, held in vars(place).items():
+            setattr(place, name, _like(held, f"{number}.{name}", each))
     return other
+
+
+def _like(held: Any, name: str, each: Callable[[torch.Tensor, str], torch.Tensor]) -> Any:
+    """What a place holds, with other tensors; one without axes is no state but a setting, and stays."""
+    if isinstance(held, torch.Tensor) and held.dim():
+        return each(held, name)
+    if type(held) is list:
+        return [_like(part, f"{name}.{number}", each) for number, part in enumerate(held)]
+    if type(held) is dict:
+        return {key: _like(part, f"{name}.{key}", each) for key, part in held.items()}
+    return held
 
 
 @contextmanager
@@ -109,11 +126,13 @@ def watched(updated: Callable[[Update | None, Any], None], touched: Callable[[],
 
     def update(cache: Any, keys: Any, values: Any, index: Any, *rest: Any, **named: Any) -> Any:
         nonlocal inside
+        if not is_cache(cache):
+            return original(cache, keys, values, index, *rest, **named)
         inside = True
         try:
             number = index.number if type(index) is Index else index
             place = place_of(cache, number)
-            before = dict(vars(place))
+            before = dict(getattr(place, "__dict__", {}))
             results = original(cache, keys, values, number, *rest, **named)
         finally:
             inside = False
@@ -122,7 +141,8 @@ def watched(updated: Callable[[Update | None, Any], None], touched: Callable[[],
         return results
 
     def read(cache: Any, name: str) -> Any:
-        if not inside and name not in ("update", "__class__"):
+        known = name == "__class__" or (name == "update" and type(cache).update is update)
+        if not (inside or known):
             touched()
         return object.__getattribute__(cache, name)
 

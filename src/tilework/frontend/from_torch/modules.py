@@ -9,7 +9,7 @@ from typing import Any
 
 from tilework.errors import NetworkError
 from tilework.frontend.from_torch.attributes import Module, Watch, look
-from tilework.frontend.from_torch.caches import Update, watched
+from tilework.frontend.from_torch.caches import Update, kept, watched
 from tilework.frontend.from_torch.calls import Frame
 from tilework.frontend.from_torch.recorder import Recorder
 from tilework.frontend.from_torch.reuse import MISSED, Reuse, has_hooks, hooks_on_all
@@ -95,7 +95,7 @@ class Modules:
         return results
 
     def _updated(self, update: Update | None, place: Any) -> None:
-        self.recorder.give(tensors_in((place.keys, place.values)))
+        self.recorder.give(tensors_in(kept(place)))
         if update is None:
             self._touched()
         else:

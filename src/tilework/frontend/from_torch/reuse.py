@@ -26,7 +26,7 @@ from tilework.frontend.from_torch.attributes import (
     look,
     unchanged,
 )
-from tilework.frontend.from_torch.caches import INDEX, Index, Update, place_of
+from tilework.frontend.from_torch.caches import INDEX, Index, Update, kept, place_of
 from tilework.frontend.from_torch.calls import Frame, Repeat, Value
 from tilework.frontend.from_torch.packing import Arguments, Packed, Packing, UnpackableError, Unpacking
 from tilework.frontend.from_torch.recorder import Recorder
@@ -132,7 +132,7 @@ class Reuse:
         for update, packed in template.updates:
             place = self._place(update, template, path)
             vars(place).update(unpacking.unpack(packed))
-            self.recorder.give(tensors_in((place.keys, place.values)))
+            self.recorder.give(tensors_in(kept(place)))
             self.watch.writes += 1  # for the calls around this one
 
     def _place(self, update: Update, template: Template, path: str) -> Any:
