@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,35 @@ def check(steps: list[tuple[str, int, int]]) -> None:
 @given(st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(0, 7), st.integers(0, 5)), max_size=8))
 def test_values_after_writing_in_place(steps: list[tuple[str, int, int]]) -> None:
     check(steps)
+
+
+class Hiding(torch.nn.Module):
+    """Gives back an object with views, one of them written to."""
+
+    def forward(self, x: Any) -> Any:
+        whole = x * 1
+        whole[1].mul_(3)
+        return SimpleNamespace(whole=whole, turned=x.transpose(0, 1), row=whole[1].unsqueeze(0))
+
+
+class Finding(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = torch.nn.Sequential(Hiding())
+
+    def forward(self, x: Any) -> Any:
+        hidden = self.inner(x)
+        hidden.row.add_(1)
+        return hidden.whole @ hidden.turned, hidden.row * 1
+
+
+@pytest.mark.parametrize("reuse", [True, False])
+def test_views_that_leave_their_module_unseen(reuse: bool) -> None:
+    x = torch.arange(-11.0, 13.0).reshape(4, 6)
+    graph = from_torch(Finding(), x, reuse=reuse)
+    values = execute(graph, {}, {"x": x.numpy()})
+    for name, expected in zip(graph.outputs, Finding()(x), strict=True):
+        np.testing.assert_allclose(values[name], expected.numpy())
 
 
 @pytest.mark.parametrize(

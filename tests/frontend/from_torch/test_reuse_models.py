@@ -67,6 +67,13 @@ def test_torchvisions_models(models: Any, name: str, calls: set[str]) -> None:
     assert calls <= found
 
 
+def test_a_detector(models: Any) -> None:
+    """Boxes and their images travel in objects, and what was written in place is read in other modules."""
+    with torch.device("meta"):
+        module = models.get_model("fasterrcnn_mobilenet_v3_large_320_fpn", weights=None, weights_backbone=None)
+    assert copies(check(module, [(3, 64, 96)]).root)
+
+
 LANGUAGE: dict[str, tuple[str, dict[str, Any]]] = {
     "albert": ("AutoModel", SMALL | {"embedding_size": 16}),
     "bert": ("AutoModel", SMALL),

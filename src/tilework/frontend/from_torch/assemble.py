@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from tilework.frontend.from_torch.calls import Call, Frame, Repeat, Value, values_in
+from tilework.frontend.from_torch.calls import Call, Frame, Repeat, Value
 from tilework.frontend.from_torch.lowering import Lowering
 from tilework.network.blocks import Block, Blocks, Copy
 from tilework.network.graph import INPUT, Tensor
@@ -16,7 +16,7 @@ def assemble(name: str, root: Frame, sources: dict[int, Tensor], last: int) -> B
     Raises NetworkError, naming operator and module, where a call can't be stated.
     """
     inputs = {number: tensor for number, tensor in sources.items() if tensor.role == INPUT}
-    assembler = _Assembler({number for number, tensor in sources.items() if tensor.is_weight}, _used(root), last)
+    assembler = _Assembler({number for number, tensor in sources.items() if tensor.is_weight}, _Uses(root).used, last)
     if not root.outputs:  # nothing is given back, or something that hides it
         root.outputs = _unread(root)
     block = assembler.block(root)
@@ -72,22 +72,33 @@ def _unread(root: Frame) -> tuple[Value, ...]:
     return tuple(value for number, value in sorted(made.items()) if number not in read)
 
 
-def _used(frame: Frame) -> set[int]:
-    """The numbers of the Values that some call reads or some module call gives back."""
-    used: set[int] = set()
-    left, seen = [frame], set()
-    while left:
-        frame = left.pop()
-        if id(frame) in seen:
-            continue
-        seen.add(id(frame))
-        used.update(value.id for value in frame.outputs)
-        for step in frame.steps:
-            if isinstance(step, Call):
-                used.update(value.id for value in values_in(step[1:3]))
-            elif isinstance(step, Frame):
-                left.append(step)
-            else:
-                used.update(value.id for value in step.outside.values())
-                left.append(step.frame)
-    return used
+class _Uses:
+    """Which Values something reads; what is read outside of the module call in which it arose becomes an output."""
+
+    def __init__(self, root: Frame) -> None:
+        self.used: set[int] = set()
+        self.made: dict[int, tuple[Frame, ...]] = {}
+        self.visit((root,))
+
+    def visit(self, frames: tuple[Frame, ...]) -> None:
+        """Go through the innermost of module calls that lie within each other."""
+        for step in frames[-1].steps:
+            if isinstance(step, Frame):
+                self.visit((*frames, step))
+                continue
+            for value in step.tensors if isinstance(step, Call) else step.outside.values():
+                self.read(value, frames)
+            made = step.results if isinstance(step, Call) else step.outputs
+            self.made.update((value.id, frames) for value in made if value is not None)
+        for value in frames[-1].outputs:
+            self.read(value, frames)
+
+    def read(self, value: Value, frames: tuple[Frame, ...]) -> None:
+        """A Value is read in the innermost of these module calls."""
+        self.used.add(value.id)
+        makers = self.made.get(value.id, frames)
+        if makers is frames or makers[-1] in frames:
+            return
+        for frame in makers:
+            if frame not in frames and value not in frame.outputs:
+                frame.outputs += (value,)

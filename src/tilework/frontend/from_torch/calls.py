@@ -35,7 +35,7 @@ class Call(NamedTuple):
         return values_in((self.arguments, tuple(value for _, value in self.keywords)))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Frame:
     """One call of a module: its path, whether it has no modules within, what happened, and the Values it gave back."""
 

@@ -6,7 +6,6 @@ same basic operators, and so to the same graph, as a trace of the module itself.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +14,7 @@ import torch
 
 from tilework.frontend.from_torch import aten  # noqa: F401  # fills the table of operators
 from tilework.frontend.from_torch.assemble import assemble
-from tilework.frontend.from_torch.calls import Call, Frame, Value
+from tilework.frontend.from_torch.calls import Frame
 from tilework.frontend.from_torch.recorder import CONSTANT_LIMIT, Recorder
 from tilework.frontend.from_torch.surroundings import in_parts, no_collection
 from tilework.frontend.from_torch.tensors import tensors_in
@@ -71,33 +70,4 @@ class Replay:
     def blocks(self, name: str, outputs: Any) -> Blocks:
         """The network of the recorded operators."""
         self.root.outputs = tuple(self.recorder.find(tensor).value for tensor in tensors_in(outputs))
-        uses = _uses(self.root)
-        uses.update(value.id for value in self.root.outputs)
-        for step in self.root.steps:
-            if isinstance(step, Frame):
-                _find_outputs(step, uses)
         return assemble(name, self.root, self.tensors, self.recorder.last)
-
-
-def _uses(frame: Frame) -> Counter[int]:
-    """How often each Value is read within a frame."""
-    uses: Counter[int] = Counter()
-    for step in frame.steps:
-        if isinstance(step, Call):
-            uses.update(value.id for value in step.tensors)
-        elif isinstance(step, Frame):
-            uses.update(_uses(step))
-    return uses
-
-
-def _find_outputs(frame: Frame, uses: Counter[int]) -> list[Value]:
-    """Give a frame as outputs what arises in it and is read outside; returns all that arises in it."""
-    made: list[Value] = []
-    for step in frame.steps:
-        if isinstance(step, Call):
-            made += [value for value in step.results if value is not None]
-        elif isinstance(step, Frame):
-            made += _find_outputs(step, uses)
-    own = _uses(frame)
-    frame.outputs = tuple(value for value in made if uses[value.id] > own[value.id])
-    return made
