@@ -20,7 +20,7 @@ PACKAGE = ROOT / "src" / "tilework"
 
 LEVELS = (  # a folder may import those of the levels before its own, and itself
     {"errors"},
-    {"files", "plain"},
+    {"files", "plain", "collection"},
     {"network", "machine"},
     {"isa"},
     {"frontend", "cost", "compiler", "simulator", "train"},

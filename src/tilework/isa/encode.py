@@ -30,11 +30,10 @@ Descriptor, 480 bytes; loops beyond the rank and operands beyond the sources are
 
 from __future__ import annotations
 
-import gc
 import struct
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
+from tilework.collection import no_collection
 from tilework.errors import ProgramError
 from tilework.isa.instruction import (
     MAX_LOOPS,
@@ -83,22 +82,10 @@ def decode(code: bytes, descriptors: bytes) -> tuple[Instruction, ...]:
             )
     if len(descriptors) // DESCRIPTOR_BYTES > len(code) // WORD_BYTES:
         raise ProgramError("the descriptors must be no more than the instructions, but are; compile the program again")
-    with _no_collection():
+    with no_collection():
         instructions = _read_words(code, descriptors)
         check(instructions)
     return instructions
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Many small objects without a cycle among them: looking for cycles meanwhile would take half of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _read_words(code: bytes, descriptors: bytes) -> tuple[Instruction, ...]:

@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 
+from tilework.collection import no_collection
 from tilework.frontend.from_torch import aten  # noqa: F401  # fills the table of operators
 from tilework.frontend.from_torch.assemble import assemble
 from tilework.frontend.from_torch.calls import Frame
 from tilework.frontend.from_torch.recorder import CONSTANT_LIMIT, Recorder
-from tilework.frontend.from_torch.surroundings import in_parts, no_collection
+from tilework.frontend.from_torch.surroundings import in_parts
 from tilework.frontend.from_torch.tensors import tensors_in
 from tilework.network.blocks import Blocks
 from tilework.network.graph import INPUT, Tensor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from tilework.collection import no_collection
 from tilework.errors import NetworkError
 from tilework.frontend.from_torch import aten  # noqa: F401  # fills the table of operators
 from tilework.frontend.from_torch.assemble import assemble
@@ -14,7 +15,7 @@ from tilework.frontend.from_torch.inputs import Sources, argument_names
 from tilework.frontend.from_torch.modules import Modules
 from tilework.frontend.from_torch.recorder import Recorder
 from tilework.frontend.from_torch.sameness import Names
-from tilework.frontend.from_torch.surroundings import deep, evaluation, in_parts, no_collection
+from tilework.frontend.from_torch.surroundings import deep, evaluation, in_parts
 from tilework.network.blocks import Blocks
 from tilework.network.graph import Graph
 
