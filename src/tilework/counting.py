@@ -15,12 +15,12 @@ from tilework.cost.record import LAYER
 from tilework.errors import NetworkError
 from tilework.frontend.request import Request, Size, request
 from tilework.frontend.resolve import GraphSource, Source, open_source
+from tilework.network.blocks import Blocks, flat
 from tilework.network.graph import Graph
 
 if TYPE_CHECKING:
     from tilework.cost.formula import Formulas
     from tilework.cost.memory import Memory
-    from tilework.network.blocks import Blocks
 
 USUAL = 16  # where nothing tells a symbol's usual size
 
@@ -52,8 +52,7 @@ def load(
     network: Any, *inputs: Any, batch: int | None = None, phase: str = "", reuse: bool = True, **named: Any
 ) -> Graph:
     """The graph of what `count` takes."""
-    found = _graph(network, inputs, named, batch, phase, reuse)
-    return found if isinstance(found, Graph) else found.graph()
+    return flat(_graph(network, inputs, named, batch, phase, reuse))
 
 
 def formulas(

@@ -17,7 +17,7 @@ from tilework.counting import formulas_of
 from tilework.errors import NetworkError
 from tilework.frontend.request import Request, request
 from tilework.frontend.resolve import Source, open_source
-from tilework.network.graph import Graph
+from tilework.network.blocks import flat
 
 DTYPES = ("float32", "float16", "bfloat16", "int8")
 PADDED, UNPADDED = "padded", "unpadded"
@@ -159,8 +159,7 @@ class _Asked:
     def explanation(self, source: Source, tool: str) -> Any:
         from tilework.cost.conventions import explain
 
-        found = source.at(self.request)
-        graph = found if isinstance(found, Graph) else found.graph()
+        graph = flat(source.at(self.request))
         return explain(graph, count_graph(graph, **self.counting), tool, source.classes())
 
     def comparison(self, against: str) -> Shown:

@@ -11,7 +11,7 @@ from tilework.cost.count import count, stored_bytes
 from tilework.cost.liveness import INPUTS, LOSS, Moment, Storages, backward, forward, live_bytes
 from tilework.cost.record import Record, total
 from tilework.errors import NetworkError
-from tilework.network.blocks import Blocks
+from tilework.network.blocks import Blocks, flat
 from tilework.network.gradient import GradientPlan, gradient
 from tilework.network.graph import BUFFER, DTYPE_BYTES, Graph
 from tilework.plain import columns, dataframe
@@ -153,7 +153,7 @@ def memory(
         raise NetworkError(f"the dtype must be one of {', '.join(DTYPE_BYTES)}, not {dtype!r}")
     if optimizer not in OPTIMISERS:
         raise NetworkError(f"the optimiser must be one of {', '.join(OPTIMISERS)}, not {optimizer!r}")
-    graph = graph.graph() if isinstance(graph, Blocks) else graph
+    graph = flat(graph)
     plan = gradient(graph)
     lean = Storages(graph, dtype)
     return Memory(

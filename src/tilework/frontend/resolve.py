@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from tilework.errors import NetworkError
 from tilework.frontend.request import Request, Size, request, shapes
 from tilework.frontend.zoo import network
+from tilework.network.blocks import Blocks, flat
 from tilework.network.graph import Graph
 from tilework.network.graph_text import parse_graph
-
-if TYPE_CHECKING:
-    from tilework.network.blocks import Blocks
 
 READS = (
     "a network must be a name that `tilework networks` lists, a .graph, .onnx or .pt2 file, "
@@ -51,8 +49,7 @@ def resolve(
     order: (3, 224, 224), "3,224,224", or, by name and with a dtype, "ids=1,128:int64".
     Raises NetworkError for what is no network, and where the network cannot take inputs of these shapes.
     """
-    found = open_source(spec).at(request(batch, inputs, phase))
-    return found if isinstance(found, Graph) else found.graph()
+    return flat(open_source(spec).at(request(batch, inputs, phase)))
 
 
 def open_source(spec: str) -> Source:

@@ -98,6 +98,11 @@ class Blocks:
         return self._graph
 
 
+def flat(network: Graph | Blocks) -> Graph:
+    """The graph itself, or the flat one of blocks."""
+    return network.graph() if isinstance(network, Blocks) else network
+
+
 def _kinds(block: Block, known: dict[int, Counter[Kind]]) -> Counter[Kind]:
     if id(block) not in known:
         kinds: Counter[Kind] = Counter()
