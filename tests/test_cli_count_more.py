@@ -159,3 +159,25 @@ def test_a_large_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
     hidden, keys, inner, tokens = 8192, 1024, 28672, 4097
     layer = hidden * (2 * hidden + 2 * keys + 3 * inner) + 2 * tokens * hidden
     assert found["totals"]["macs"] == 80 * layer + hidden * 128_256  # type: ignore[index]
+
+
+def test_what_the_command_offers_is_what_there_is() -> None:
+    """The command repeats these names, so that asking for counts alone loads none of the tables."""
+    from importlib import import_module
+
+    count = import_module("tilework.commands.count")
+    from tilework.cost.conventions import CONVENTIONS
+    from tilework.cost.memory import OPTIMISERS
+
+    assert count.TOOLS == CONVENTIONS
+    assert tuple(OPTIMISERS) == count.OPTIMISERS
+
+
+def test_the_phases_that_the_command_offers() -> None:
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    from importlib import import_module
+
+    count = import_module("tilework.commands.count")
+    from tilework.frontend.from_huggingface import PHASES
+
+    assert count.PHASES == PHASES
