@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
-from warnings import catch_warnings, filterwarnings
+from typing import Any
 
 from tilework.cost.characters import shortened, visible
 from tilework.cost.count import Count
@@ -17,9 +14,9 @@ from tilework.cost.record import Record
 from tilework.cost.table_text import share_text
 from tilework.cost.tree import DEEPEST, Branch, tree
 from tilework.cost.view import QUANTITIES, quantity_of
-from tilework.errors import MissingPackageError, NetworkError, OutputError
-from tilework.files import replacing
+from tilework.errors import NetworkError
 from tilework.plain import quantity as with_prefix
+from tilework.report.picture import INK, SOFT, picture, picture_suffix
 
 # Pixels, at 100 to the inch.
 WIDTH, MARGIN, TITLE, LEGEND = 1600, 40, 92, 34
@@ -31,16 +28,6 @@ PADDING = 6
 LONGEST = 48  # characters of a name
 
 GREYS = ("#d5dbe2", "#e2e7ec", "#edf0f3")  # modules, by level
-INK, SOFT = "#1d2329", "#69737d"
-STYLE = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
-    "svg.fonttype": "none",
-    "svg.hashsalt": "tilework",
-    "text.usetex": False,
-    "text.parse_math": False,
-}
-SUFFIXES = (".svg", ".png")
 
 
 @dataclass(frozen=True)
@@ -70,9 +57,7 @@ def icicle(
     for an unknown quantity, one of which the network has none, and a depth below 1, and MissingPackageError without
     matplotlib.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in SUFFIXES:
-        raise OutputError(f"a picture's name must end in {' or '.join(SUFFIXES)}, unlike {str(path)!r}")
+    picture_suffix(path)
     if depth is not None and depth < 1:
         raise NetworkError(f"the depth must be at least 1, not {depth}")
     of = quantity_of(quantity).of
@@ -81,9 +66,7 @@ def icicle(
         raise NetworkError(
             f"a picture shows shares of the {name}, and {count.network} has none; choose another quantity"
         )
-    picture = _drawn(count, quantity, tree(count, fold=not everything), depth, suffix)
-    with replacing(path) as file:
-        file.write(picture)
+    _draw(count, quantity, tree(count, fold=not everything), depth, path)
 
 
 def _levels(branch: Branch, depth: int) -> int:
@@ -147,38 +130,20 @@ def _label(branch: Branch, times: int) -> str:
     return shortened(f"{times:,} × {visible(name)}" if times > 1 else visible(name), LONGEST)
 
 
-def _matplotlib() -> Any:
-    try:
-        return import_module("matplotlib")
-    except ImportError:
-        raise MissingPackageError("a picture needs the package matplotlib: pip install 'tilework[plot]'") from None
-
-
-def _drawn(count: Count, quantity: str, root: Branch, depth: int | None, suffix: str) -> bytes:
-    """The file's content."""
-    matplotlib = _matplotlib()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
+def _draw(count: Count, quantity: str, root: Branch, depth: int | None, path: str | Path) -> None:
     found = boxes(root, QUANTITIES[quantity].of, depth)
     bottom = max(box.top + box.height for box in found)
     height = bottom + 2 * LEGEND
-    with matplotlib.rc_context(STYLE), catch_warnings():
-        filterwarnings("ignore", "Glyph .* missing")  # a name may be in any script
-        figure = Figure(figsize=(WIDTH / 100, height / 100), dpi=100, facecolor="white")
-        canvas = FigureCanvasAgg(figure)
+    with picture(path, WIDTH, height) as figure:
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set(xlim=(0, WIDTH), ylim=(height, 0))
         axes.set_axis_off()
-        pen = Pen(axes, cast(Any, canvas).get_renderer())
+        pen = Pen(axes, figure.canvas.get_renderer())
         _title(pen, count, quantity)
         pen.fill(found)
         for box in found:
             _write(pen, box)
         _legend(pen, root, quantity, bottom + LEGEND)
-        out = io.BytesIO()
-        figure.savefig(out, format=suffix[1:], dpi=200, metadata={"Date": None} if suffix == ".svg" else None)
-    return out.getvalue()
 
 
 @dataclass(frozen=True)
