@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from difflib import get_close_matches
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 import msgspec
 
 from tilework.errors import MachineError
-from tilework.machine.machine import Control, Dram, Machine, MatrixUnit, Scratchpad, VectorUnit
-from tilework.machine.schema import DramSection, MachineFile, ScratchpadSection, Section, leaf
-from tilework.machine.units import BANDWIDTH, ENERGY, FREQUENCY, SIZE, print_quantity, shown
-
-_PATH = re.compile(r"(?s)(.*?)(?: - at `\$\.?([^`]*)`)?\Z")
-_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`\Z", re.DOTALL)
-_MISSING = re.compile(r"Object missing required field `(.*)`\Z", re.DOTALL)
-_WRONG = re.compile(r"Expected `(\w+)")
+from tilework.machine.leaves import EVERY, Measure, Rates, Table, leaf
+from tilework.machine.machine import Control, Dram, Machine, Scratchpad, Sram, VectorUnit
+from tilework.machine.matrix import KINDS, MatrixUnit
+from tilework.machine.schema import (
+    MATRIX_SECTIONS,
+    ControlSection,
+    DramSection,
+    MachineFile,
+    MatrixSection,
+    NramSection,
+    ScratchpadSection,
+    Section,
+    SramSection,
+    VectorSection,
+    keys_of,
+    types_of,
+)
+from tilework.machine.sentences import sentence
+from tilework.machine.units import FREQUENCY, SIZE, print_quantity
 
 
 def from_dict(data: Mapping[str, Any], where: str = "machine") -> Machine:
@@ -28,132 +37,103 @@ def from_dict(data: Mapping[str, Any], where: str = "machine") -> Machine:
     try:
         read = msgspec.convert(data, MachineFile, dec_hook=leaf)
     except msgspec.ValidationError as error:
-        raise MachineError(f"{where}: {_sentence(str(error), data)}") from None
-    machine = _machine(read)
-    if problem := _contradiction(machine):
+        raise MachineError(f"{where}: {sentence(str(error), data)}") from None
+    if problem := _contradiction(read):
         raise MachineError(f"{where}: {problem}")
-    return machine
+    return _machine(read)
 
 
 def to_dict(machine: Machine) -> dict[str, Any]:
-    """Plain values that `from_dict` reads back to an equal machine, also through JSON or TOML."""
-    m, v = machine.matrix, machine.vector
+    """Plain values that `from_dict` reads back to an equal machine, also through JSON or TOML.
+
+    Equal machines give equal dictionaries, with their keys in the same order.
+    """
     return {
         "name": machine.name,
         "description": machine.description,
         "sources": list(machine.sources),
         "clock": print_quantity(FREQUENCY, machine.clock_hz),
-        "dram": {
-            "capacity": print_quantity(SIZE, machine.dram.capacity_bytes),
-            "bandwidth": print_quantity(BANDWIDTH, machine.dram.bandwidth_bytes_per_second),
-            "latency_cycles": machine.dram.latency_cycles,
-            "energy_per_byte": print_quantity(ENERGY, machine.dram.energy_per_byte_joules),
-        },
-        "nram": _from_scratchpad(machine.nram),
-        "wram": _from_scratchpad(machine.wram),
-        "matrix": {
-            "kind": m.kind,
-            "neurons": m.neurons,
-            "synapses": m.synapses,
-            "pipeline_cycles": m.pipeline_cycles,
-            "energy_per_mac": print_quantity(ENERGY, m.energy_per_mac_joules),
-        },
-        "vector": {
-            "lanes": v.lanes,
-            "pipeline_cycles": v.pipeline_cycles,
-            "energy_per_operation": print_quantity(ENERGY, v.energy_per_operation_joules),
-            "cycles": dict(v.cycles),
-        },
-        "control": {"queue_depth": machine.control.queue_depth},
+        "chip": {"clusters": machine.clusters, "cores": machine.cores},
+        "dram": _written(DramSection, machine.dram),
+        **({} if machine.sram is None else {"sram": _written(SramSection, machine.sram)}),
+        "nram": _written(NramSection, machine.nram),
+        "wram": _written(ScratchpadSection, machine.wram),
+        "transfer": {"bytes_per_cycle": machine.transfer_bytes_per_cycle},
+        "matrix": {"kind": machine.matrix.kind, **_written(MATRIX_SECTIONS[machine.matrix.kind], machine.matrix)},
+        "vector": _written(VectorSection, machine.vector),
+        "control": _written(ControlSection, machine.control),
     }
 
 
-def _from_scratchpad(memory: Scratchpad) -> dict[str, Any]:
-    energy = print_quantity(ENERGY, memory.energy_per_byte_joules)
-    return {"capacity": print_quantity(SIZE, memory.capacity_bytes), "energy_per_byte": energy}
+def _written(section: type[Section], part: object) -> dict[str, Any]:
+    """The keys of this section with what the data class's fields hold."""
+    types = types_of(section)
+    return {key: _text(types[key], getattr(part, name)) for key, name in keys_of(section).items()}
+
+
+def _text(wanted: Any, value: Any) -> Any:
+    kind = (*get_args(wanted), wanted)[0]
+    if issubclass(kind, Measure):
+        return print_quantity(kind.kind, value)
+    if issubclass(kind, Table):
+        order = value if kind is Rates else [key for key in kind.keys_known if key in value]
+        return {key: _text(kind.value, value[key]) for key in order}
+    return value
 
 
 def _machine(f: MachineFile) -> Machine:
-    m, v = f.matrix, f.vector
-    rates = {name: int(rate) for name, rate in msgspec.structs.asdict(v.cycles).items() if rate is not None}
     return Machine(
         name=str(f.name),
         description=str(f.description),
         sources=tuple(map(str, f.sources)),
-        clock_hz=float(f.clock),
-        dram=_dram(f.dram),
-        nram=_scratchpad(f.nram),
-        wram=_scratchpad(f.wram),
-        matrix=MatrixUnit(
-            str(m.kind), int(m.neurons), int(m.synapses), int(m.pipeline_cycles), float(m.energy_per_mac)
-        ),
-        vector=VectorUnit(int(v.lanes), int(v.pipeline_cycles), float(v.energy_per_operation), rates),
-        control=Control(int(f.control.queue_depth)),
+        clock_hz=float(f.clock_hz),
+        dram=Dram(**_values(f.dram)),
+        nram=Scratchpad(**_values(f.nram)),
+        wram=Scratchpad(**_values(f.wram)),
+        matrix=_matrix(f.matrix),
+        vector=VectorUnit(**_values(f.vector)),
+        control=Control(**_values(f.control)),
+        clusters=int(f.chip.clusters),
+        cores=int(f.chip.cores),
+        sram=None if f.sram is None else Sram(**{"ports": f.chip.cores + 1, **_values(f.sram)}),
+        transfer_bytes_per_cycle=int(f.transfer.bytes_per_cycle),
     )
 
 
-def _dram(section: DramSection) -> Dram:
-    return Dram(
-        int(section.capacity), float(section.bandwidth), int(section.latency_cycles), float(section.energy_per_byte)
-    )
+def _matrix(section: MatrixSection) -> MatrixUnit:
+    values = _values(section)
+    energies = values["energy_per_mac_joules"]
+    values["energy_per_mac_joules"] = {dtype: energies.get(dtype, energies.get(EVERY)) for dtype in section.rates}
+    return KINDS[str(section.__struct_config__.tag)](**values)
 
 
-def _scratchpad(section: ScratchpadSection) -> Scratchpad:
-    return Scratchpad(int(section.capacity), float(section.energy_per_byte))
+def _values(section: Section) -> dict[str, Any]:
+    """The fields of a section that are given, of Python's own types."""
+    given = {name: getattr(section, name) for name in section.__struct_fields__}
+    return {name: _value(value) for name, value in given.items() if value is not None}
 
 
-def _contradiction(machine: Machine) -> str | None:
-    dram = machine.dram.capacity_bytes
-    for name, memory in (("dram", machine.dram), ("nram", machine.nram), ("wram", machine.wram)):
+def _value(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _value(item) for key, item in value.items()}
+    return next(kind(value) for kind in (bool, int, float, str) if isinstance(value, kind))
+
+
+def _contradiction(f: MachineFile) -> str | None:
+    dram = f.dram.capacity_bytes
+    for name, memory in (("dram", f.dram), ("nram", f.nram), ("wram", f.wram), ("sram", f.sram)):
+        if memory is None:
+            continue
         size = print_quantity(SIZE, memory.capacity_bytes)
         if memory.capacity_bytes % 4:
             return f"{name}.capacity must be a multiple of 4 B (a float32), not '{size}'; round it"
         if memory.capacity_bytes > dram:
-            least = print_quantity(SIZE, dram)
-            return f"{name}.capacity must be at most dram.capacity, '{least}', not '{size}'; change one of the two"
+            most = print_quantity(SIZE, dram)
+            return f"{name}.capacity must be at most dram.capacity, '{most}', not '{size}'; change one of the two"
+    rates, energies = f.matrix.rates, f.matrix.energy_per_mac_joules
+    if not rates:
+        return "matrix.rates must have at least one dtype, not {}; add one, as in float32 = 1"
+    if EVERY not in energies and energies.keys() != rates.keys():
+        wanted = f"matrix.energy_per_mac must have the dtypes of matrix.rates, {', '.join(rates)}"
+        return f"{wanted}, not {', '.join(energies) or 'none'}; give one energy for each, or one for all"
     return None
-
-
-def _sentence(message: str, data: Mapping[str, Any]) -> str:
-    match = _PATH.match(message)
-    assert match is not None
-    what, path = match[1], match[2] or ""
-    if what.startswith("must be"):
-        return f"{path} {what}"
-    if unknown := _UNKNOWN.match(what):
-        return _unknown_key(path, unknown[1])
-    if missing := _MISSING.match(what):
-        key = f"{path}.{missing[1]}" if path else missing[1]
-        hint = f"a table [{key}]" if (example := _example(key)) == Section.example else f"{missing[1]} = {example}"
-        return f"the key {key} must be there, but is missing; add it, as in {hint}"
-    return _wrong_container(path, what, data)
-
-
-def _unknown_key(path: str, key: str) -> str:
-    known = _schema(path).__struct_fields__
-    place = f"in [{path}]" if path else "at the top"
-    near = get_close_matches(key, known, 1)
-    advice = f"did you mean '{near[0]}'?" if near else "rename or remove it"
-    return f"the keys {place} must be among {', '.join(known)}, not {shown(key)}; {advice}"
-
-
-def _wrong_container(path: str, what: str, data: Mapping[str, Any]) -> str:
-    value: Any = data
-    for step in filter(None, path.split(".")):
-        value = value[step]
-    wanted = _WRONG.match(what)
-    if wanted is not None and wanted[1] == "array":
-        return f'{path} must be a list of texts, not {shown(value)}; write ["…"]'
-    return f"{path or 'a machine'} must be a table of keys, not {shown(value)}; write it as [{path or 'dram'}]"
-
-
-def _schema(path: str) -> Any:
-    schema: Any = MachineFile
-    for step in filter(None, path.split(".")):
-        hint = get_type_hints(schema)[step]
-        schema = next((arm for arm in get_args(hint) if isinstance(arm, type)), hint)
-    return schema
-
-
-def _example(path: str) -> str:
-    return str(_schema(path).example)

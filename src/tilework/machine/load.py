@@ -59,8 +59,8 @@ def to_toml(machine: Machine) -> str:
 
 
 def machine_hash(machine: Machine) -> str:
-    """SHA-256, in hexadecimal, of the machine's canonical JSON: equal machines have equal hashes."""
-    canonical = json.dumps(to_dict(machine), sort_keys=True, separators=(",", ":"))
+    """SHA-256, in hexadecimal, of the JSON of `to_dict`: equal machines, and only these, have equal hashes."""
+    canonical = json.dumps(to_dict(machine), separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
@@ -95,7 +95,7 @@ def _table(name: str, table: dict[str, Any]) -> list[str]:
 def _value(value: object) -> str:
     if isinstance(value, list):
         return "".join(("[\n", *(f"    {_value(item)},\n" for item in value), "]")) if value else "[]"
-    return _text(value) if isinstance(value, str) else str(value)
+    return _text(value) if isinstance(value, str) else json.dumps(value)
 
 
 def _text(value: str) -> str:

@@ -4,34 +4,49 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tilework.machine.matrix import MatrixUnit
+
 
 @dataclass(frozen=True)
 class Dram:
-    """Off-chip memory: one channel shared by loads and stores."""
+    """Off-chip memory: one channel shared by the loads and stores of all cores.
+
+    A transfer moves whole bursts: each of its contiguous runs of bytes is rounded up to a multiple of `burst_bytes`.
+    """
 
     capacity_bytes: int
     bandwidth_bytes_per_second: float
     latency_cycles: int
     energy_per_byte_joules: float
+    burst_bytes: int = 1
 
 
 @dataclass(frozen=True)
 class Scratchpad:
-    """An on-chip memory that the program manages (NRAM or WRAM)."""
+    """An on-chip memory that the program manages (NRAM or WRAM).
+
+    `port_bytes_per_cycle` is what the matrix or the vector unit can read, and what it can write, in a cycle; `banks`
+    are interleaved by words of 4 bytes and each serves one lane of the vector unit a cycle. 0 stands for no limit.
+    """
 
     capacity_bytes: int
     energy_per_byte_joules: float
+    port_bytes_per_cycle: int = 0
+    banks: int = 0
 
 
 @dataclass(frozen=True)
-class MatrixUnit:
-    """An inner-product array: each cycle, `neurons` sums of `synapses` products (DianNao's NFU, Chen et al. 2014)."""
+class Sram:
+    """The memory that the cores of a cluster share. Each core's own port has the `bandwidth`, and so has the mover's.
 
-    kind: str
-    neurons: int
-    synapses: int
-    pipeline_cycles: int
-    energy_per_mac_joules: float
+    At most `ports` transfers use it at the same time.
+    """
+
+    capacity_bytes: int
+    bandwidth_bytes_per_second: float
+    latency_cycles: int
+    energy_per_byte_joules: float
+    ports: int
 
 
 @dataclass(frozen=True)
@@ -53,7 +68,11 @@ class Control:
 
 @dataclass(frozen=True)
 class Machine:
-    """A deep learning processor of one core."""
+    """A deep learning processor: `clusters` of `cores` on one DRAM; the cores of a cluster share its SRAM, if any.
+
+    `transfer_bytes_per_cycle` is what a core's transfer units move between its own memories, and fill, in a cycle; 0
+    stands for the DRAM's bandwidth.
+    """
 
     name: str
     description: str
@@ -65,11 +84,20 @@ class Machine:
     matrix: MatrixUnit
     vector: VectorUnit
     control: Control
+    clusters: int = 1
+    cores: int = 1
+    sram: Sram | None = None
+    transfer_bytes_per_cycle: int = 0
 
     @property
     def dram_bytes_per_cycle(self) -> float:
         return self.dram.bandwidth_bytes_per_second / self.clock_hz
 
     @property
-    def macs_per_cycle(self) -> int:
-        return self.matrix.neurons * self.matrix.synapses
+    def dtype(self) -> str:
+        """The dtype that the matrix unit is stated for."""
+        return self.matrix.dtypes[0]
+
+    def macs_per_cycle(self, dtype: str | None = None) -> int:
+        """Multiply-accumulates of one core's matrix unit at its peak, of its own dtype if none is named."""
+        return self.matrix.multipliers * self.matrix.rates[dtype or self.dtype]

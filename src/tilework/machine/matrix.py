@@ -1,0 +1,157 @@
+"""Matrix units: the shapes of array that a machine may have, and the cycles that each takes for a contraction.
+
+A contraction is seen as a matrix product of `rows` by `summed` and `summed` by `columns`: a convolution's rows are its
+output pixels, its columns the filters, and what is summed are the channels and the kernel's places. All formulas hold
+for whole numbers and, element by element, for arrays of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+DATAFLOWS = ("weight-stationary", "output-stationary", "input-stationary")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatrixUnit:
+    """What all kinds have.
+
+    `rates` give, for each dtype that the unit multiplies, how many products of it one multiplier does in a cycle; they
+    share one sum, so that a rate divides what is summed. `dtypes` are theirs in order; the first is the machine's own.
+    """
+
+    pipeline_cycles: int
+    energy_per_mac_joules: dict[str, float] = field(hash=False)
+    rates: dict[str, int] = field(hash=False)
+    dtypes: tuple[str, ...] = field(init=False, repr=False)  # dictionaries of another order compare equal, these do not
+    kind: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dtypes", tuple(self.rates))
+
+    @property
+    def multipliers(self) -> int:
+        """Multipliers in the array: its multiply-accumulates per cycle at a rate of 1."""
+        raise NotImplementedError
+
+    @property
+    def sides(self) -> tuple[int, int, int]:
+        """How many rows, columns and summed places the array works on side by side."""
+        raise NotImplementedError
+
+    def steps(self, rows: Any, columns: Any, summed: Any) -> Any:
+        """Cycles from the first operand to the last result at a rate of 1, the pipeline left out."""
+        raise NotImplementedError
+
+    def cycles(self, rows: Any, columns: Any, summed: Any, dtype: str) -> Any:
+        """Cycles of one contraction of a dtype among `rates`, the pipeline included."""
+        return self.steps(rows, columns, _ceil(summed, self.rates[dtype])) + self.pipeline_cycles
+
+
+@dataclass(frozen=True, kw_only=True)
+class InnerProductArray(MatrixUnit):
+    """Each cycle, for one row, `neurons` sums of `synapses` products (DianNao's NFU, Chen et al., ASPLOS 2014)."""
+
+    neurons: int
+    synapses: int
+    kind = "inner-product"
+
+    @property
+    def multipliers(self) -> int:
+        return self.neurons * self.synapses
+
+    @property
+    def sides(self) -> tuple[int, int, int]:
+        return 1, self.neurons, self.synapses
+
+    def steps(self, rows: Any, columns: Any, summed: Any) -> Any:
+        return rows * _ceil(columns, self.neurons) * _ceil(summed, self.synapses)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScalarMacArray(MatrixUnit):
+    """Each of `macs` multiply-accumulate units owns one output and takes one product a cycle until its sum is done."""
+
+    macs: int
+    kind = "scalar-mac"
+
+    @property
+    def multipliers(self) -> int:
+        return self.macs
+
+    @property
+    def sides(self) -> tuple[int, int, int]:
+        return self.macs, 1, 1
+
+    def steps(self, rows: Any, columns: Any, summed: Any) -> Any:
+        return _ceil(rows * columns, self.macs) * summed
+
+
+@dataclass(frozen=True, kw_only=True)
+class SystolicArray(MatrixUnit):
+    """`array_rows` by `array_columns` multipliers that pass operands on to their neighbours.
+
+    A fold, what the array holds at a time, is filled, run through and drained before the next: SCALE-Sim's model
+    (Samajdar et al., ISPASS 2020), whose compute cycles these formulas give.
+    """
+
+    array_rows: int
+    array_columns: int
+    dataflow: str
+    kind = "systolic"
+
+    @property
+    def multipliers(self) -> int:
+        return self.array_rows * self.array_columns
+
+    @property
+    def sides(self) -> tuple[int, int, int]:
+        r, c = self.array_rows, self.array_columns
+        return {DATAFLOWS[0]: (1, c, r), DATAFLOWS[1]: (r, c, 1), DATAFLOWS[2]: (c, 1, r)}[self.dataflow]
+
+    def steps(self, rows: Any, columns: Any, summed: Any) -> Any:
+        r, c = self.array_rows, self.array_columns
+        if self.dataflow == "weight-stationary":
+            return (2 * r + c + rows - 2) * _ceil(summed, r) * _ceil(columns, c)
+        if self.dataflow == "output-stationary":
+            return (summed + r + c - 2) * _ceil(rows, r) * _ceil(columns, c)
+        return (2 * r + c + columns - 2) * _ceil(summed, r) * _ceil(rows, c)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvolutionCore(MatrixUnit):
+    """NVDLA's convolution core: `macs` multipliers over channels and filters, both in whole multiples of `atom`.
+
+    A stride is folded into the channels. With `winograd`, 3 by 3 kernels of stride 1 take 2.25 times fewer cycles.
+    Whole layers are counted by NVDLA's performance sheet (nvdla/hw, perf/), which lets a cycle end in a fraction.
+    """
+
+    macs: int
+    atom: int
+    winograd: bool
+    kind = "convolution-core"
+
+    @property
+    def multipliers(self) -> int:
+        return self.macs
+
+    @property
+    def sides(self) -> tuple[int, int, int]:
+        return 1, self.atom, self.atom
+
+    def steps(self, rows: Any, columns: Any, summed: Any) -> Any:
+        return _ceil(rows * self.whole(columns) * self.whole(summed), self.macs)
+
+    def whole(self, number: Any) -> Any:
+        """The least multiple of the atom that is not below the number."""
+        return _ceil(number, self.atom) * self.atom
+
+
+KINDS: dict[str, type[MatrixUnit]] = {
+    kind.kind: kind for kind in (InnerProductArray, ScalarMacArray, SystolicArray, ConvolutionCore)
+}
+
+
+def _ceil(number: Any, divisor: int) -> Any:
+    return -(-number // divisor)
