@@ -73,4 +73,9 @@ post vector 7
 
 wait store 7
 store <10> dram 0x1e00 {4} = nram 0xc00 {4}
+; The slots are free again, as they were at the start: no token may be left over.
+wait load 1
+wait load 1
+wait matrix 3
+wait matrix 3
 end

@@ -33,4 +33,9 @@ loop 8
   store <256> dram 0x4800+1024*i0 {4} = nram 0x1000+(1024*i0) mod 2048 {4}
   post store 3
 endloop
+; The slots are free again, as they were at the start: no token may be left over.
+wait load 1
+wait load 1
+wait matrix 3
+wait matrix 3
 end

@@ -8,51 +8,112 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
 
-from tilework.isa.table import OPCODES, Opcode
-from tilework.network.functions import FUNCTIONS
+from msgspec.structs import FieldInfo
+from msgspec.structs import fields as struct_fields
+
+from tilework.isa.manual import row_of
+from tilework.isa.table import OPCODES
+from tilework.machine.load import load_machine, machine_names
+from tilework.machine.machine import Machine
+from tilework.machine.schema import MATRIX_SECTIONS, MachineFile, MatrixSection, Section, keys_of, types_of
+from tilework.machine.units import SIZE, print_quantity
+from tilework.plain import quantity
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-FIELDS = {
-    "none": "",
-    "count": "count",
-    "token": "queue, token",
-    "fill": "d = constant",
-    "move": "d = a",
-    "contract": "d = a * b or d += a * b",
-    "reduce": "d = a or d += a",
-}
 
 
 def instruction_table() -> str:
     """One row for each instruction."""
     head = ("mnemonic", "code", "queue", "fields", "meaning", "cycles")
-    rows = [
-        (f"`{row.mnemonic}`", f"0x{row.code:02X}", row.unit, fields(row), row.meaning, row.cycles)
-        for row in OPCODES.values()
-    ]
+    rows = [(f"`{mnemonic}`", *cells) for mnemonic, *cells in map(row_of, OPCODES.values())]
+    return markdown(head, rows)
+
+
+def markdown(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ("---",) * len(head), *rows))
 
 
-def fields(opcode: Opcode) -> str:
-    if opcode.form == "vector":
-        arity = FUNCTIONS[opcode.function].arity if opcode.function else 1
-        return "d = a, b" if arity == 2 else "d = a"
-    return FIELDS[opcode.form]
+def machine_keys() -> str:
+    """One row for each key of a machine's file."""
+    rows = [row for key in types_of(MachineFile) for row in rows_of_key(key)]
+    return markdown(("key", "value", "default", "meaning"), rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {"instructions": instruction_table}
+def rows_of_key(key: str) -> Iterator[tuple[str, ...]]:
+    """The rows of a key at the top: one, or those of the table that it names."""
+    kind = types_of(MachineFile)[key]
+    section = (*get_args(kind), kind)[0]
+    if key == "matrix":
+        yield "`[matrix] kind`", f"one of {', '.join(MATRIX_SECTIONS)}", "", "the shape of the array"
+        yield from section_rows("[matrix] ", MatrixSection)
+        for name, own in MATRIX_SECTIONS.items():
+            yield from section_rows("[matrix] ", own, f"{name}: ", keys_of(MatrixSection).keys())
+    elif issubclass(section, Section):
+        yield from section_rows(f"[{key}] ", section)
+    else:
+        yield from section_rows("", MachineFile, "", types_of(MachineFile).keys() - {key})
+
+
+def section_rows(
+    place: str, section: type[Section], prefix: str = "", without: Collection[str] = ()
+) -> Iterator[tuple[str, ...]]:
+    hints = get_type_hints(section, include_extras=True)
+    for field in struct_fields(section):
+        if (key := field.encode_name) not in without:
+            (meaning,) = (meta.description for meta in hints[field.name].__metadata__)
+            yield f"`{place}{key}`", value_of(types_of(section)[key]), default_of(field), prefix + meaning
+
+
+def value_of(kind: Any) -> str:
+    if kind is bool:
+        return "true or false"
+    return "a list of texts" if get_origin(kind) is tuple else str((*get_args(kind), kind)[0].must)
+
+
+def default_of(field: FieldInfo) -> str:
+    made = {"ports": "cores + 1", "rates": "float32 = 1", "cycles": "empty", "description": "empty", "sources": "empty"}
+    return "" if field.required else made.get(field.name, str(field.default))
+
+
+def machines() -> str:
+    """One row for each machine that comes with Tilework."""
+    head = ("machine", "what it is", "matrix unit", "cores", "peak, operations/s", "NRAM, WRAM, SRAM", "DRAM")
+    return markdown(head, [machine_row(load_machine(name)) for name in machine_names()])
+
+
+def machine_row(m: Machine) -> tuple[str, ...]:
+    peaks = {dtype: 2 * m.clusters * m.cores * m.macs_per_cycle(dtype) * m.clock_hz for dtype in m.matrix.dtypes}
+    sizes = [m.nram.capacity_bytes, m.wram.capacity_bytes, *([m.sram.capacity_bytes] if m.sram else [])]
+    return (
+        f"`{m.name}`",
+        m.description,
+        f"{m.matrix.kind}, {m.matrix.multipliers:,} multipliers",
+        f"{m.clusters} × {m.cores}",
+        ", ".join(f"{quantity(peak, '')} {dtype}" for dtype, peak in peaks.items()),
+        ", ".join(print_quantity(SIZE, size) for size in sizes),
+        f"{print_quantity(SIZE, m.dram.capacity_bytes)}, {quantity(m.dram.bandwidth_bytes_per_second, 'B/s')}",
+    )
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "instructions": instruction_table,
+    "machine keys": machine_keys,
+    "machines": machines,
+}
 
 
 def regenerate(text: str) -> str:
     """The text with the tables between its markers made anew."""
     for name, table in TABLES.items():
         start, end = f"<!-- table:{name} -->", f"<!-- end of table:{name} -->"
-        pattern = re.compile(f"{re.escape(start)}\n.*?{re.escape(end)}", re.DOTALL)
-        made = f"{start}\n\n{table()}\n\n{end}"
-        text = pattern.sub(lambda _, made=made: made, text)  # type: ignore[misc]
+        if start in text:
+            pattern = re.compile(f"{re.escape(start)}\n.*?{re.escape(end)}", re.DOTALL)
+            made = f"{start}\n\n{table()}\n\n{end}"
+            text = pattern.sub(lambda _, made=made: made, text)  # type: ignore[misc]
     return text
 
 

@@ -13,7 +13,8 @@ import pytest
 from tilework.errors import ProgramError
 from tilework.isa import container
 from tilework.isa.container import load_program, save
-from tilework.isa.random_program import Options, random_program
+from tilework.isa.random_program import random_program
+from tilework.isa.random_stream import Options
 from tilework.machine.load import load_machine
 
 PROGRAM = random_program(5, load_machine("dlp-s"), Options(dram_bytes=1 << 10))
@@ -53,13 +54,15 @@ def member(name: str, data: bytes) -> Callable[[dict[str, bytes]], None]:
 
 
 MANIFEST = "its manifest must be one that Tilework writes, not with '{}'; compile again"
+STREAM = {"role": "core", "cluster": 0, "index": 0, "length": len(PROGRAM.instructions)}
 PORT = {"name": "x", "shape": [4], "address": 512, "order": [0]}
 
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (with_manifest(version=2), "its version must be at most 1, not 2; update Tilework, or compile with this one"),
+        (with_manifest(version=3), "its version must be at most 2, not 3; update Tilework, or compile with this one"),
+        (with_manifest(version=1), "its version must be 2, not 1, which is older; compile again"),
         (with_manifest(version="1"), "its version must be a number of 1 or more, not '1'; compile again"),
         (with_manifest(format="other"), "its format must be 'tilework-program', not 'other'; compile again"),
         (with_manifest(extra=1), MANIFEST.format("Object contains unknown field `extra`")),
@@ -95,7 +98,34 @@ PORT = {"name": "x", "shape": [4], "address": 512, "order": [0]}
             with_manifest(
                 layers=[{"name": "a", "operation": "", "first": 3, "last": 2, "macs": 0, "compulsory_bytes": 0}]
             ),
-            f"its layer 'a' must lie in the {len(PROGRAM.instructions)} instructions, not in [3, 2); compile again",
+            f"its layer 'a' must lie in the {len(PROGRAM.instructions)} instructions of core 0 0, not in [3, 2); "
+            "compile again",
+        ),
+        (
+            with_manifest(
+                layers=[
+                    {"name": "a", "operation": "", "first": 0, "last": 2, "macs": 0, "compulsory_bytes": 0}
+                    | {"others": [[0, 1]]}
+                ]
+            ),
+            "its layer 'a' must lie in each of the 1 streams, not in 2; compile again",
+        ),
+        (
+            with_manifest(outputs=[PORT | {"dtype": "int4"}]),
+            "its output 'x' must have a dtype, one of float32, float16, bfloat16, int8, int32, not 'int4'; correct it",
+        ),
+        (
+            with_manifest(outputs=[PORT | {"address": 1017, "dtype": "float16"}]),
+            "its output 'x' must lie at a multiple of 2 in bytes 0 to 1024 of DRAM, not 8 bytes at 1017; move it",
+        ),
+        (
+            with_manifest(streams=[]),
+            f"the streams must share the {len(PROGRAM.instructions)} words among them, not []; compile again",
+        ),
+        (
+            with_manifest(streams=[STREAM | {"index": 1}]),
+            "a program's streams must be core 0 0, then other cores, then movers, each once and by their numbers, "
+            "not core 0 1; put them in order",
         ),
         (
             with_manifest(weight_bytes=0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from random import Random
 
@@ -10,12 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tilework.errors import AssemblyError
-from tilework.isa.assembly import parse_instruction, parse_program, print_instruction, print_program
+from tilework.isa.assembly import (
+    parse_instruction,
+    parse_program,
+    parse_text,
+    print_instruction,
+    print_program,
+    print_streams,
+)
 from tilework.isa.instruction import Descriptor, Immediate, Instruction, Operand
+from tilework.isa.program import Program, Stream
 from tilework.isa.random_program import random_program
 from tilework.isa.table import OPCODES
 from tilework.machine.load import load_machine
 
+SECTION = "write it as in: .core 0 2 or .mover 0"
 DLP_S = load_machine("dlp-s")
 
 TEXT = """\
@@ -104,13 +114,104 @@ def test_comments_and_blanks(text: str) -> None:
     assert parse_program(text) == (Instruction("end"),)
 
 
-@given(st.integers(0, 1 << 32))
-def test_random_programs_come_back(seed: int) -> None:
-    program = random_program(seed, DLP_S).instructions
-    text = print_program(program)
-    assert parse_program(text) == program
-    assert print_program(parse_program(text)) == text
-    assert [parse_instruction(print_instruction(i)) for i in program] == list(program)
+@given(st.integers(0, 1 << 32), st.sampled_from(["dlp-s", "dlp-m4", "dlp-m16"]))
+def test_random_programs_come_back(seed: int, machine: str) -> None:
+    streams = random_program(seed, load_machine(machine)).streams
+    text = print_streams(streams)
+    assert parse_text(text) == streams
+    assert print_streams(parse_text(text)) == text
+    for stream in streams:
+        for instruction in stream.instructions:
+            if "target" not in OPCODES[instruction.mnemonic].fields:
+                assert parse_instruction(print_instruction(instruction), stream.role) == instruction
+
+
+SECTIONS = """\
+scopy r1 = #-5
+loop 3
+  L2:
+  sadd r1 = r1, #1
+  jumpif r1, L5
+  load <4> nram.int8 0x3+r1 {1} = sram.int8 0x0+r2+(1-3*i0) mod 8 {1}
+  L5:
+  sload r2 = nram.float16 0x2+2*i0
+  jumpifnot r2, L2
+endloop
+barrier cluster
+sstore nram 0x4 = r1
+jump L11
+L11:
+end
+
+.core 0 3
+barrier cluster
+rank r31
+end
+
+.mover 0
+cast <4> wram.bfloat16 0x0 {2} = sram.bfloat16 0x10 {2}
+wait cast 7
+barrier cluster
+end
+"""
+
+
+def test_streams_print_with_their_labels_and_keep_their_lines() -> None:
+    streams = parse_text(SECTIONS)
+    assert print_streams(streams) == SECTIONS
+    assert [stream.name for stream in streams] == ["core 0 0", "core 0 3", "mover 0"]
+    assert streams[1].lines == (18, 19, 20)
+    assert [stream.where(1) for stream in streams] == ["line 2", "line 19", "line 24"]
+    assert streams[0].instructions[3].target == 5
+    assert Program.of("p", load_machine("dlp-m4"), streams).streams[0].lines == streams[0].lines
+
+
+def test_sections_stand_in_any_order_and_labels_have_any_name() -> None:
+    text = ".mover 0\nend\n; x\n.core 0 0 ; y\nend : # z\njump end\nend\n.core 0 1\nend:\nend"
+    streams = parse_text(text)
+    assert [stream.name for stream in streams] == ["core 0 0", "core 0 1", "mover 0"]
+    assert streams[0].instructions == (Instruction("jump", target=0), Instruction("end"))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (".core 0 1\nend", "line 1: a text must have a stream of core 0 0, and this one has none; add it"),
+        (
+            "end\n.core 0 0\nend",
+            "line 2: core 0 0 must have one section, and line 1 began it; put them together",
+        ),
+        ("end\n.mover 0", "line 2: a program must end with `end`, and this one does not; add it"),
+        (
+            "end\n.mover 0\nvexp <4> nram 0 {4} = #0\nend",
+            "line 3: vexp must stand in the stream of a core, not of a mover; move it there",
+        ),
+        ("end\n.gpu 0", f"line 2: after '.' must stand 'core' or 'mover', not 'gpu'; {SECTION}"),
+        ("end\n.core 0", f"line 2: after '0' must stand a core's number, not the end of the line; {SECTION}"),
+        ("end\n.mover 0 1", f"line 2: after '0' must stand the end of the line, not '1'; {SECTION}"),
+        ("jump x\nend", "line 1: a jump must go to a label of its stream, not to 'x'; add the line 'x:'"),
+        (
+            "again:\njump agian\nend",
+            "line 2: a jump must go to a label of its stream, not to 'agian'; did you mean 'again'?",
+        ),
+        ("x:\nx:\nend", "line 2: a label must stand once in a stream, and 'x' stands on line 1; rename it"),
+        ("end\nx:", "line 2: the label 'x' must stand before an instruction; move it up"),
+        (
+            "jump x\nloop 2\nx:\nendloop\nend",
+            "line 1: jump must stay in its innermost loop's body, and instruction 2 is not in it; move it",
+        ),
+    ],
+)
+def test_mistakes_in_sections_and_labels(text: str, sentence: str) -> None:
+    with pytest.raises(AssemblyError) as caught:
+        parse_text(text)
+    assert str(caught.value) == sentence
+
+
+def test_a_text_of_one_stream_has_no_other() -> None:
+    with pytest.raises(AssemblyError) as caught:
+        parse_program("end\n.core 0 2\n\nend")
+    assert str(caught.value) == ("line 4: a text must have one stream here, core 0 0, not core 0 2 too; remove it")
 
 
 ALL = f"a mnemonic, one of {', '.join(OPCODES)}"
@@ -121,13 +222,13 @@ VADD = "write it as in: vadd <32> nram 0x0 {4} = nram 0x80 {4}, #1"
 VEXP = "write it as in: vexp <32> nram 0x0 {4} = nram 0x80 {4}"
 RSUM = "write it as in: rsum <8, 16> nram 0x0 {4, 0} = nram 0x80 {64, 4}"
 CONTRACT = "write it as in: contract <8, 16> nram 0x0 {4, 0} += nram 0x20 {64, 4} * wram 0x0 {0, 4}"
-OPERAND = "an operand in dram, nram, wram"
+OPERAND = "an operand in dram, nram, wram, sram"
 
 
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("vad <4>", f"a line must begin with {ALL}, not 'vad'; did you mean 'vadd'?"),
+        ("vaddd <4>", f"a line must begin with {ALL}, not 'vaddd'; did you mean 'vadd'?"),
         ("9", f"a line must begin with {ALL}, not '9'; correct it or begin the line with ;"),
         ("x" * 50, f"a line must begin with {ALL}, not '{'x' * 39}…'; correct it or begin the line with ;"),
         ("loop", "after 'loop' must stand a count, not the end of the line; write it as in: loop 14"),
@@ -137,9 +238,37 @@ OPERAND = "an operand in dram, nram, wram"
         ("sync #now", "after 'sync' must stand the end of the line, not '#now'; write: sync"),
         (
             "wait dma 3",
-            "after 'wait' must stand a queue, one of load, store, matrix, vector, not 'dma'; "
+            "after 'wait' must stand a queue, one of load, store, matrix, vector, cast, not 'dma'; "
             "write it as in: wait load 3",
         ),
+        (
+            "barrier all",
+            "after 'barrier' must stand a scope, one of cluster, chip, not 'all'; write it as in: barrier cluster",
+        ),
+        ("jump", "after 'jump' must stand a label, not the end of the line; write it as in: jump again"),
+        (
+            "jumpif 1, x",
+            "after 'jumpif' must stand a register, r0 to r31, not '1'; write it as in: jumpif r1, again",
+        ),
+        ("rank r32", "after 'rank' must stand a register, r0 to r31, not 'r32'; write it as in: rank r1"),
+        (
+            "sadd r1 = r2, 5",
+            "after ',' must stand a register, r0 to r31 or a constant such as #5, not '5'; "
+            "write it as in: sadd r1 = r2, #5",
+        ),
+        (
+            "scopy r1 = #0.5",
+            "after '=' must stand a whole constant such as #5, not '#0.5'; write it as in: scopy r1 = #5",
+        ),
+        (
+            "sload r1 = nram 0 {0}",
+            "after '0' must stand the end of the line, not '{'; write it as in: sload r1 = nram 0x40+4*i0",
+        ),
+        (
+            "fill <4> nram.half 0 {2} = #0",
+            f"after '.' must stand a dtype, one of float32, float16, bfloat16, int8, int32, not 'half'; {FILL}",
+        ),
+        ("fill <4> nram 0+s1 {4} = #0", f"after '+' must stand a register, r0 to r31, not 's1'; {FILL}"),
         ("post load x", "after 'load' must stand a token, not 'x'; write it as in: post load 3"),
         ("fill 32", f"after 'fill' must stand '<', not '32'; {FILL}"),
         ("fill <> nram", f"after '<' must stand an extent, not '>'; {FILL}"),
@@ -201,30 +330,39 @@ def test_a_program_without_end(text: str, line: int) -> None:
     assert str(caught.value) == f"line {line}: a program must end with `end`, and this one does not; add it"
 
 
-def test_a_line_without_instruction() -> None:
+@pytest.mark.parametrize("line", [" ; nothing", "again:"])
+def test_a_line_without_instruction(line: str) -> None:
     with pytest.raises(AssemblyError) as caught:
-        parse_instruction(" ; nothing")
+        parse_instruction(line)
     assert str(caught.value) == "line 1: a line must hold an instruction here, not nothing; write one"
+
+
+def read(text: str) -> tuple[tuple[Stream, ...], str]:
+    """The streams, or the error."""
+    try:
+        return parse_text(text), ""
+    except AssemblyError as error:
+        return (), str(error)
 
 
 @given(st.integers(0, 999), st.integers(0, 1 << 32))
 def test_mutated_text_is_a_program_or_an_error(program_seed: int, seed: int) -> None:
-    text = print_program(random_program(program_seed, DLP_S).instructions)
+    text = print_streams(random_program(program_seed, load_machine("dlp-m4")).streams)
     random = Random(seed)
     for _ in range(random.randint(1, 3)):
         start = random.randrange(len(text))
         end = min(len(text), start + random.choice((0, 1, 1, 5)))
-        inserted = "".join(random.choices("0123456789<>{}()+-*=,;#. \nximodnrwa\0é", k=random.randint(0, 2)))
+        inserted = "".join(random.choices("0123456789<>{}()+-*=,;#.: \nximodnrwaL\0é", k=random.randint(0, 2)))
         text = text[:start] + inserted + text[end:]
-    with suppress(AssemblyError):
-        program = parse_program(text)
-        assert parse_program(print_program(program)) == program
+    streams, error = read(text)
+    assert re.match(r"line \d+: " if error else "$", error)
+    assert not streams or parse_text(print_streams(streams)) == streams
 
 
-@given(st.text())
+@given(st.lists(st.sampled_from([*TEXT.split(), *SECTIONS.split(), "\n", "\n", "\n"])).map(" ".join) | st.text())
 def test_any_text_is_a_program_or_an_error(text: str) -> None:
     with suppress(AssemblyError):
-        parse_program(text)
+        parse_text(text)
 
 
 def test_very_long_numbers_are_refused() -> None:

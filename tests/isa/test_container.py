@@ -17,11 +17,13 @@ from hypothesis import strategies as st
 
 from tilework.errors import OutputError, ProgramError
 from tilework.isa import container
+from tilework.isa.assembly import parse_text
 from tilework.isa.container import MEMBERS, load_program, save
 from tilework.isa.instruction import Instruction
 from tilework.isa.manifest import Manifest
 from tilework.isa.program import Layer, Port, Program
-from tilework.isa.random_program import Options, random_program
+from tilework.isa.random_program import random_program
+from tilework.isa.random_stream import Options
 from tilework.machine.load import load_machine
 
 DLP_S = load_machine("dlp-s")
@@ -47,9 +49,9 @@ def error_of(action: Callable[[], object]) -> str:
 
 
 @SAME_FOLDER
-@given(st.integers(0, 1 << 32))
-def test_random_programs_come_back(tmp_path: Path, seed: int) -> None:
-    program = random_program(seed, DLP_S, Options(dram_bytes=1 << 8))
+@given(st.integers(0, 1 << 32), st.sampled_from(["dlp-s", "dlp-m4", "dlp-m16"]))
+def test_random_programs_come_back(tmp_path: Path, seed: int, machine: str) -> None:
+    program = random_program(seed, load_machine(machine), Options(dram_bytes=1 << 8))
     save(program, tmp_path / "a.tile")
     loaded = load_program(tmp_path / "a.tile")
     assert loaded == program
@@ -58,10 +60,28 @@ def test_random_programs_come_back(tmp_path: Path, seed: int) -> None:
     assert (tmp_path / "a.tile").read_bytes() == (tmp_path / "b.tile").read_bytes()
 
 
+def test_layers_in_all_streams_and_dtypes_come_back(tmp_path: Path) -> None:
+    streams = parse_text("sync\nend\n.core 0 1\nend\n.mover 0\nbarrier chip\nend")
+    program = Program.of(
+        "p",
+        load_machine("dlp-m4"),
+        streams,
+        inputs=(Port("x", (3,), 1, (0,), "int8"),),
+        layers=(Layer("a", "b", 0, 1, 3, 4, ((0, 0), (0, 1))),),
+        dram_bytes=4,
+    )
+    save(program, tmp_path / "a.tile")
+    loaded = load_program(tmp_path / "a.tile")
+    assert loaded == program
+    assert loaded.streams == streams
+    assert loaded.layers[0].ranges == ((0, 1), (0, 0), (0, 1))
+
+
 def test_everything_comes_back(path: Path) -> None:
     assert load_program(path) == load_program(str(path)) == PROGRAM
     rest = {"format", "version", "compiler", "members"}
-    assert set(Manifest.__struct_fields__) - rest == {f.name for f in fields(Program)} - {"instructions", "weights"}
+    others = {"instructions", "others", "lines", "weights"}
+    assert set(Manifest.__struct_fields__) - rest == {f.name for f in fields(Program)} - others | {"streams"}
 
 
 def test_the_file_is_a_plain_zip(path: Path) -> None:
@@ -70,7 +90,7 @@ def test_the_file_is_a_plain_zip(path: Path) -> None:
         assert archive.testzip() is None
         assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         manifest = json.loads(archive.read("manifest.json"))
-    assert (manifest["format"], manifest["version"], manifest["name"]) == ("tilework-program", 1, "random-5")
+    assert (manifest["format"], manifest["version"], manifest["name"]) == ("tilework-program", 2, "random-5")
     assert manifest["machine"]["nram"]["capacity"] == "128 KiB"
     assert manifest["members"]["weights.bin"]["length"] == PROGRAM.weight_bytes
 
@@ -208,7 +228,7 @@ FACTS = (
         (replace(PROGRAM, inputs=(Port("x", (0,), 512, (0,)),)), None),
         (
             replace(PROGRAM, instructions=()),
-            "its layer 'conv1' must lie in the 0 instructions, not in [0, 2); compile again",
+            "its layer 'conv1' must lie in the 0 instructions of core 0 0, not in [0, 2); compile again",
         ),
         (
             replace(PROGRAM, instructions=(), layers=()),

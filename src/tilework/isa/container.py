@@ -41,7 +41,7 @@ def save(program: Program, path: str | Path) -> None:
     Raises ProgramError for a program that is not well formed, OutputError for a path that cannot be written.
     """
     check_program(program)
-    code, descriptors = encode(program.instructions)
+    code, descriptors = encode(program.streams)
     weights = _weights_of(program)
     members = Members(_member(code), _member(descriptors), _member(weights))
     contents = (write_manifest(program, members), code, descriptors)
@@ -92,7 +92,7 @@ def _load(path: Path, file: BinaryIO) -> Program:
             f"weights.bin must have the {manifest.weight_bytes} bytes that its manifest says, "
             f"not {infos[3].file_size}; compile again"
         )
-    program = read_program(manifest, decode(code, descriptors))
+    program = read_program(manifest, decode(code, descriptors, manifest.streams))
     return replace(program, weights=StoredWeights(path, offset, weights.length, weights.sha256))
 
 

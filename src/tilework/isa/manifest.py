@@ -9,8 +9,9 @@ import msgspec
 
 from tilework import __version__
 from tilework.errors import ProgramError
-from tilework.isa.instruction import ELEMENT_BYTES, Instruction
-from tilework.isa.program import FORMAT_VERSION, Layer, Port, Program
+from tilework.isa.instruction import DTYPES
+from tilework.isa.program import FORMAT_VERSION, Header, Layer, Port, Program, Stream
+from tilework.isa.validate import check_streams
 from tilework.machine.convert import from_dict, to_dict
 from tilework.machine.units import shown
 
@@ -38,6 +39,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     compiler: str
     name: str
     machine: dict[str, Any]
+    streams: tuple[Header, ...]
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     layers: tuple[Layer, ...]
@@ -71,6 +73,7 @@ def _manifest(program: Program, members: Members) -> Manifest:
         __version__,
         program.name,
         to_dict(program.machine),
+        tuple(stream.header for stream in program.streams),
         program.inputs,
         program.outputs,
         program.layers,
@@ -94,6 +97,8 @@ def read_manifest(raw: bytes) -> Manifest:
         raise ProgramError(
             f"its version must be at most {FORMAT_VERSION}, not {version}; update Tilework, or compile with this one"
         )
+    if version < FORMAT_VERSION:
+        raise ProgramError(f"its version must be {FORMAT_VERSION}, not {version}, which is older; compile again")
     manifest: Manifest = _decode(raw, Manifest)
     return manifest
 
@@ -107,12 +112,14 @@ def _decode(raw: bytes, wanted: Any) -> Any:
         ) from None
 
 
-def read_program(manifest: Manifest, instructions: tuple[Instruction, ...]) -> Program:
+def read_program(manifest: Manifest, streams: tuple[Stream, ...]) -> Program:
     """The program without its weights. Raises MachineError or ProgramError if its parts contradict each other."""
-    program = Program(
-        name=manifest.name,
-        machine=from_dict(manifest.machine, "its machine"),
-        instructions=instructions,
+    machine = from_dict(manifest.machine, "its machine")
+    check_streams(streams, machine)
+    program = Program.of(
+        manifest.name,
+        machine,
+        streams,
         inputs=manifest.inputs,
         outputs=manifest.outputs,
         layers=manifest.layers,
@@ -139,10 +146,21 @@ def check_program(program: Program) -> None:
         for port in ports:
             _check_port(kind, port, first, program.dram_bytes)
     for layer in program.layers:
-        if not 0 <= layer.first <= layer.last <= len(program.instructions):
+        _check_layer(layer, program.streams)
+    check_streams(program.streams, program.machine)
+
+
+def _check_layer(layer: Layer, streams: tuple[Stream, ...]) -> None:
+    who = f"its layer {shown(layer.name)}"
+    if len(layer.ranges) != len(streams):
+        raise ProgramError(
+            f"{who} must lie in each of the {len(streams)} streams, not in {len(layer.ranges)}; compile again"
+        )
+    for (first, last), stream in zip(layer.ranges, streams, strict=True):
+        if not 0 <= first <= last <= len(stream.instructions):
             raise ProgramError(
-                f"its layer {shown(layer.name)} must lie in the {len(program.instructions)} instructions, "
-                f"not in [{layer.first}, {layer.last}); compile again"
+                f"{who} must lie in the {len(stream.instructions)} instructions of {stream.name}, "
+                f"not in [{first}, {last}); compile again"
             )
 
 
@@ -152,9 +170,12 @@ def _check_port(kind: str, port: Port, first: int, last: int) -> None:
         raise ProgramError(
             f"{who} must have sizes of 1 or more and an order of its axes, not {port.shape}, {port.order}; correct it"
         )
-    size = ELEMENT_BYTES * prod(port.shape)
-    if port.address % ELEMENT_BYTES or not first <= port.address <= last - size:
+    if port.dtype not in DTYPES:
+        raise ProgramError(f"{who} must have a dtype, one of {', '.join(DTYPES)}, not {shown(port.dtype)}; correct it")
+    unit = DTYPES[port.dtype]
+    size = unit * prod(port.shape)
+    if port.address % unit or not first <= port.address <= last - size:
         raise ProgramError(
-            f"{who} must lie at a multiple of 4 in bytes {first} to {last} of DRAM, "
+            f"{who} must lie at a multiple of {unit} in bytes {first} to {last} of DRAM, "
             f"not {size} bytes at {port.address}; move it"
         )
