@@ -50,6 +50,21 @@ def test_trace(tmp_path: Path) -> None:
     assert max(event["ts"] + event["dur"] for event in slices) == pytest.approx(157.696)
 
 
+def test_several_cores(tmp_path: Path) -> None:
+    trace = tmp_path / "t.json"
+    result = simulate(EXAMPLES / "ex7_11.tl", "--on", "dlp-m4", "--json", "--trace", trace)
+    document = json.loads(result.stdout)
+    assert (document["cycles"], document["bound_seconds"]) == (2571.264, 1.408e-06)
+    assert document["units"]["core 3 compute"] == pytest.approx(1024 / 2571.264)
+    names = [
+        event["args"]["name"] for event in json.loads(trace.read_text("utf-8"))["traceEvents"] if event["ph"] == "M"
+    ]
+    assert {"chip", "core 0", "core 3", "mover 0", "channel", "compute", "sram", "cast"} <= set(names)
+    shown = simulate(EXAMPLES / "ex7_11_fast.tl", "--on", "dlp-m4", "--timeline").stdout
+    assert "core 3: compute 71.9 % · sram 9.2 %" in shown
+    assert "mover 0 cast    ." in shown
+
+
 def test_another_machine(tmp_path: Path) -> None:
     machine = tmp_path / "fast.toml"
     machine.write_text(to_toml(load_machine("dlp-s")).replace("64 GB/s", "128 GB/s").replace('"dlp-s"', '"fast"'))
@@ -60,10 +75,17 @@ def test_another_machine(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("sync\nsnyc", "line 2: a line must begin with one of move, compute, loop, endloop, sync, not 'snyc'; did you"),
+        (
+            "sync\nsnyc",
+            "line 2: a line must begin with one of move, cast, compute, loop, endloop, sync, barrier, cores, ",
+        ),
         ("loop 2\nsync", "line 1: a loop must have its endloop"),
         ("move dram wram 1MB", "line 1: what is moved into wram between two syncs must fit into its 262,144 bytes, "),
-        ("compute int8 4", "line 1: a computation on dlp-s must be of fp32, not int8; write compute fp32"),
+        ("core 1\nsync", "line 1: on dlp-s a cluster must be below 1 and a core below 1, not core 1; numbers begin"),
+        (
+            "mover\nsync",
+            "line 1: what uses sram must run on a machine that has one, not on dlp-s; take another machine",
+        ),
     ],
 )
 @pytest.mark.parametrize("option", ["--json", "--timeline"])

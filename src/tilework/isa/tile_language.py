@@ -9,6 +9,17 @@
       move nram dram 32KB
     endloop
 
+A program for several processors has sections, one for `cores`, for `core 2` or `core 1.2` (of cluster 1), for `mover`:
+
+    mover                       # of each cluster
+      move dram sram 64KB
+      sync
+      cast sram wram 64KB       # to all cores of the cluster
+      barrier
+    cores                       # of all clusters
+      barrier
+      compute fp32 2097152
+
 Words may be in capitals. A comment begins with `#`, `;` or `//`. The manual is docs/tile-language.md.
 """
 
@@ -16,13 +27,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from math import prod
 
 from tilework.errors import AssemblyError
 
-MEMORIES = ("dram", "nram", "wram")
+MEMORIES = ("dram", "sram", "nram", "wram")
+_NEAR, _FAR = ("nram", "wram"), ("dram", "sram")
+PLACES = {  # from where to where a processor moves
+    "core": tuple((a, b) for far in _FAR for near in _NEAR for a, b in ((far, near), (near, far))),
+    "mover": (("dram", "sram"), ("sram", "dram")),
+}
 DTYPES = {
     "fp32": "fp32",
     "float32": "fp32",
@@ -38,18 +54,22 @@ MAX_DEPTH = 64
 _UNITS = {"mb": 1 << 20, "mib": 1 << 20, "kb": 1 << 10, "kib": 1 << 10, "b": 1, "": 1}
 _SIZE = re.compile(r"(-?\d{1,32}) ?([a-z]*)", re.ASCII | re.IGNORECASE)
 _COMMENT = re.compile(r"#|;|//")
+_CORE = re.compile(r"(?:(\d{1,9})\.)?(\d{1,9})", re.ASCII)
 _FORMS = {
     "move": "write it as in: move dram nram 1KB",
+    "cast": "write it as in: cast sram nram 1KB",
     "compute": "write it as in: compute fp32 256",
     "loop": "write it as in: loop 16",
-    "endloop": "write it alone",
-    "sync": "write it alone",
+    **dict.fromkeys(("endloop", "sync", "barrier", "cores"), "write it alone"),
+    "core": "write it as in: core 2, or: core 1.2 for that of cluster 1",
+    "mover": "write it alone, or as in: mover 1",
 }
+_HEADINGS = ("cores", "core", "mover")
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """`size` bytes from one memory to another, one of which is dram."""
+    """`size` bytes from one memory to another, as PLACES has them."""
 
     source: str
     destination: str
@@ -58,6 +78,18 @@ class Move:
 
     def __str__(self) -> str:
         return f"move {self.source} {self.destination} {_print_size(self.size)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """`size` bytes from a cluster's sram into the nram or wram of all its cores at the same time."""
+
+    destination: str
+    size: int
+    line: int = field(default=0, compare=False)
+
+    def __str__(self) -> str:
+        return f"cast sram {self.destination} {_print_size(self.size)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +115,16 @@ class Sync:
 
 
 @dataclass(frozen=True, slots=True)
+class Barrier:
+    """What follows begins when all before it has finished and all of the cluster stand at a barrier."""
+
+    line: int = field(default=0, compare=False)
+
+    def __str__(self) -> str:
+        return "barrier"
+
+
+@dataclass(frozen=True, slots=True)
 class Loop:
     """The body, `count` times."""
 
@@ -91,38 +133,91 @@ class Loop:
     line: int = field(default=0, compare=False)
 
 
-Step = Move | Compute | Sync
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What a processor does: the core `index` of `cluster` or its mover; None stands for each."""
+
+    role: str
+    cluster: int | None
+    index: int | None
+    body: tuple[Statement, ...] = ()
+    line: int = field(default=0, compare=False)
+
+    def __str__(self) -> str:
+        if self.role == "mover":
+            return "mover" if self.cluster is None else f"mover {self.cluster}"
+        if self.cluster is None:
+            return "cores"
+        return f"core {self.cluster}.{self.index}" if self.cluster else f"core {self.index}"
+
+
+Step = Move | Cast | Compute | Sync | Barrier
 Statement = Step | Loop
+ALONE = Section("core", 0, 0)  # who does what stands before the first section line
 
 
-def print_tiles(program: Sequence[Statement]) -> str:
-    """Text that `parse_tiles` reads back to equal statements."""
-    return "".join(f"{line}\n" for line in _lines(program))
+def print_tiles(program: Sequence[Section]) -> str:
+    """Text that `parse_tiles` reads back to equal sections."""
+    if [replace(section, body=()) for section in program] == [ALONE]:
+        lines = _lines(program[0].body)
+    else:
+        lines = [line for part in program for line in (str(part), *(f"  {line}" for line in _lines(part.body)))]
+    return "".join(f"{line}\n" for line in lines)
 
 
-def parse_tiles(text: str) -> tuple[Statement, ...]:
-    """The statements of a text. Raises AssemblyError, one sentence that begins with the line's number."""
-    blocks: list[list[Statement]] = [[]]
+def parse_tiles(text: str) -> tuple[Section, ...]:
+    """The sections of a text; one that has no section line is that of core 0.
+
+    Raises AssemblyError, one sentence that begins with the line's number.
+    """
+    sections: list[Section] = []
+    section, blocks = ALONE, list[list[Statement]]([[]])
     loops: list[Loop] = []
     for number, line in enumerate(text.split("\n"), 1):
         words = _COMMENT.split(line, maxsplit=1)[0].split()
         if not words:
             continue
         mnemonic = words[0].lower()
-        if mnemonic == "loop":
+        if mnemonic in _HEADINGS:
+            sections += _closed(section, blocks[0], loops)
+            section, blocks = _heading(mnemonic, words, number), [[]]
+        elif mnemonic == "loop":
             loops.append(_loop(words, number, loops))
             blocks.append([])
         elif mnemonic == "endloop":
-            _alone(words, number)
+            _nothing_after(words, 0, number)
             loop = _opened(loops, blocks[-1], number)
             blocks[-2:] = [[*blocks[-2], Loop(loop.count, tuple(blocks[-1]), loop.line)]]
         else:
-            blocks[-1].append(_step(mnemonic, words, number))
-    if loops:
-        raise _error(loops[-1].line, "a loop must have its endloop", "the end of the program", "write endloop")
-    if not blocks[0]:
+            blocks[-1].append(_step(mnemonic, words, number, section.role))
+    sections += _closed(section, blocks[0], loops)
+    if not sections:
         raise _error(1, "a program must hold an instruction", "nothing", _FORMS["move"])
-    return tuple(blocks[0])
+    return tuple(sections)
+
+
+def _heading(mnemonic: str, words: Sequence[str], number: int) -> Section:
+    if mnemonic == "cores" or (mnemonic == "mover" and len(words) == 1):
+        _nothing_after(words, 0, number)
+        return Section("mover" if mnemonic == "mover" else "core", None, None, line=number)
+    match = _CORE.fullmatch(_word(words, 1))
+    if match is None or (mnemonic == "mover" and match[1]):
+        must = f"after {words[0]} must stand the number of {'a core' if mnemonic == 'core' else 'a cluster'}"
+        raise _error(number, must, _shown(words, 1), _FORMS[mnemonic])
+    _nothing_after(words, 1, number)
+    if mnemonic == "mover":
+        return Section("mover", int(match[2]), None, line=number)
+    return Section("core", int(match[1] or 0), int(match[2]), line=number)
+
+
+def _closed(section: Section, body: Sequence[Statement], loops: Sequence[Loop]) -> list[Section]:
+    """The section with its body; none if it is the one that no line begins, and nothing stands there."""
+    if loops:
+        must = "a loop must have its endloop in its section"
+        raise _error(loops[-1].line, must, "none before the section's end", "write endloop")
+    if not body and section is not ALONE:
+        raise _error(section.line, "a section must hold an instruction", "nothing", "remove it or write its lines")
+    return [replace(section, body=tuple(body))] if body else []
 
 
 def _lines(program: Sequence[Statement]) -> list[str]:
@@ -140,33 +235,51 @@ def _print_size(size: int) -> str:
     return f"{size // _UNITS[unit]}{unit.upper()}"
 
 
-def _step(mnemonic: str, words: Sequence[str], number: int) -> Step:
+def _step(mnemonic: str, words: Sequence[str], number: int, role: str) -> Step:
     if mnemonic == "move":
-        return _move(words, number)
-    if mnemonic == "compute":
-        dtype = DTYPES.get(_word(words, 1).lower())
-        if dtype is None:
-            must = f"after compute must stand a type, one of {', '.join(DTYPES)}"
-            raise _error(number, must, _shown(words, 1), _FORMS["compute"])
-        return Compute(dtype, _count(words, 2, number, "a number of multiply-accumulates"), number)
-    if mnemonic == "sync":
-        _alone(words, number)
-        return Sync(number)
-    near = get_close_matches(mnemonic, _FORMS, 1)
-    advice = f"did you mean {near[0]}?" if near else "correct it or begin the line with #"
-    raise _error(number, f"a line must begin with one of {', '.join(_FORMS)}", _shown(words, 0), advice)
+        return _move(words, number, role)
+    if mnemonic in ("sync", "barrier"):
+        _nothing_after(words, 0, number)
+        return Sync(number) if mnemonic == "sync" else Barrier(number)
+    if mnemonic not in ("cast", "compute"):
+        near = get_close_matches(mnemonic, _FORMS, 1)
+        advice = f"did you mean {near[0]}?" if near else "correct it or begin the line with #"
+        raise _error(number, f"a line must begin with one of {', '.join(_FORMS)}", _shown(words, 0), advice)
+    if role != ("mover" if mnemonic == "cast" else "core"):
+        wanted, came = ("mover", "a core") if mnemonic == "cast" else ("core", "a mover")
+        raise _error(number, f"{mnemonic} must be for a {wanted}", f"for {came}", f"write it in a {wanted}'s section")
+    return _cast(words, number) if mnemonic == "cast" else _compute(words, number)
 
 
-def _move(words: Sequence[str], number: int) -> Move:
-    for place, what in ((1, "the memory to move from"), (2, "the memory to move to")):
-        if _word(words, place).lower() not in MEMORIES:
-            must = f"after {words[place - 1]} must stand {what}, one of {', '.join(MEMORIES)}"
-            raise _error(number, must, _shown(words, place), _FORMS["move"])
-    source, destination = words[1].lower(), words[2].lower()
-    if (source == "dram") == (destination == "dram"):
-        came = f"{source} to {destination}"
-        raise _error(number, "a move must have dram on one side", came, "move from dram or to dram")
+def _compute(words: Sequence[str], number: int) -> Compute:
+    dtype = DTYPES.get(_word(words, 1).lower())
+    if dtype is None:
+        must = f"after compute must stand a type, one of {', '.join(DTYPES)}"
+        raise _error(number, must, _shown(words, 1), _FORMS["compute"])
+    return Compute(dtype, _count(words, 2, number, "a number of multiply-accumulates"), number)
+
+
+def _move(words: Sequence[str], number: int, role: str) -> Move:
+    source = _memory(words, 1, number, "the memory to move from", MEMORIES)
+    destination = _memory(words, 2, number, "the memory to move to", MEMORIES)
+    if (source, destination) not in PLACES[role]:
+        sides = "dram or sram and nram or wram" if role == "core" else "dram and sram"
+        advice = "move by way of one" if role == "core" else "let a core do it, or cast"
+        raise _error(number, f"a {role} must move between {sides}", f"from {source} to {destination}", advice)
     return Move(source, destination, _size(words, number), number)
+
+
+def _cast(words: Sequence[str], number: int) -> Cast:
+    _memory(words, 1, number, "the memory to cast from", ("sram",))
+    return Cast(_memory(words, 2, number, "the cores' memory", _NEAR), _size(words, number), number)
+
+
+def _memory(words: Sequence[str], place: int, number: int, what: str, those: Sequence[str]) -> str:
+    name = _word(words, place).lower()
+    if name not in those:
+        must = f"after {words[place - 1]} must stand {what}, {'one of ' if len(those) > 1 else ''}{', '.join(those)}"
+        raise _error(number, must, _shown(words, place), _FORMS[words[0].lower()])
+    return name
 
 
 def _size(words: Sequence[str], number: int) -> int:
@@ -174,7 +287,7 @@ def _size(words: Sequence[str], number: int) -> int:
     match = _SIZE.fullmatch(" ".join(words[3:]))
     if match is None or match[2].lower() not in _UNITS:
         came = repr(_cut(" ".join(words[3:]))) if words[3:] else _shown(words, 3)
-        raise _error(number, f"after {words[2]} must stand {must}", came, _FORMS["move"])
+        raise _error(number, f"after {words[2]} must stand {must}", came, _FORMS[words[0].lower()])
     return _in_range(int(match[1]) * _UNITS[match[2].lower()], number, must)
 
 
@@ -212,10 +325,6 @@ def _in_range(value: int, number: int, must: str) -> int:
     if value > MAX_NUMBER:
         raise _error(number, f"numbers must be at most {MAX_NUMBER}", str(value), "divide the work over a loop")
     return value
-
-
-def _alone(words: Sequence[str], number: int) -> None:
-    _nothing_after(words, 0, number)
 
 
 def _nothing_after(words: Sequence[str], place: int, number: int) -> None:
