@@ -101,7 +101,8 @@ def test_the_result_says_what_every_unit_did(program: Build) -> None:
     assert (result.instructions, result.dram_bytes, result.macs, result.utilisation) == (9, 256, 0, 0.0)
     assert result.instruction_counts == {"loop": 1, "load": 2, "store": 2, "endloop": 2, "sync": 1, "end": 1}
     # 256 DRAM bytes at 100 J, 128 NRAM bytes written and 128 read at 2 J
-    assert result.energy == {"dram": 25600.0, "nram": 512.0, "wram": 0.0, "matrix": 0.0, "vector": 0.0}
+    energy = {"dram": 25600.0, "nram": 512.0, "wram": 0.0, "sram": 0.0, "matrix": 0.0, "vector": 0.0}
+    assert result.energy == energy
     assert result.energy_joules == 26112.0
 
 
@@ -170,13 +171,14 @@ def test_a_malformed_program_is_refused(program: Build) -> None:
 
 
 def test_a_simulation_one_by_one_has_a_limit(program: Build) -> None:
-    built = program(f"loop 1000\n{VECTOR}\nendloop\nend")
-    assert simulate(built, max_iterations=20).cycles == 2 + 5 * 1000
+    built = program(f"loop 1000\n{VECTOR}\nendloop\nend")  # 2002 instructions
+    assert simulate(built, max_instructions=40).cycles == 2 + 5 * 1000
+    assert simulate(built, fold=False, max_instructions=2002).cycles == 2 + 5 * 1000
     with pytest.raises(SimulationError) as caught:
-        simulate(built, fold=False, max_iterations=999)
+        simulate(built, fold=False, max_instructions=2001)
     assert str(caught.value) == (
-        "a simulation must end within 999 loop iterations done one by one, and this one does not; "
-        "simulate with folding, lower the loops' counts or raise max_iterations"
+        "a simulation must end within 2001 instructions of a stream done one by one, and at instruction 3 (end) it has "
+        "not; simulate with folding, lower the loops' counts or raise max_instructions"
     )
 
 

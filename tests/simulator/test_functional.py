@@ -147,7 +147,7 @@ def test_weights_lie_at_0_and_are_used_in_place(program: Build) -> None:
     built = program(text, weights=weights, outputs=(port("z", (8,), 64),))
     interpreter = Interpreter(built)
     np.testing.assert_array_equal(interpreter.run({})["z"], weights)
-    assert np.shares_memory(interpreter.state.segments["dram"][0].data, weights)
+    assert np.shares_memory(interpreter.state.memories[0].segments["dram"][0].data, weights)
 
 
 def test_every_run_begins_with_empty_memories(program: Build) -> None:

@@ -61,7 +61,7 @@ def test_a_single_instruction_takes_what_the_manual_says(text: str, cycles: str,
     assert timing(parse_instruction(text), toy).cycles == int(cycles)
 
 
-@pytest.mark.parametrize(("cycles", "text", "timeline"), EXAMPLES, ids=["serial", "double buffer"])
+@pytest.mark.parametrize(("cycles", "text", "timeline"), EXAMPLES, ids=["serial", "double buffer", "cluster"])
 def test_a_worked_example(cycles: str, text: str, timeline: str, program: Callable[..., Program]) -> None:
     built = program(text)
     assert simulate(built).cycles == int(cycles)
@@ -69,4 +69,4 @@ def test_a_worked_example(cycles: str, text: str, timeline: str, program: Callab
 
 
 def test_the_manual_has_its_examples() -> None:
-    assert (len(SINGLE), len(EXAMPLES)) == (7, 2)
+    assert (len(SINGLE), len(EXAMPLES)) == (7, 3)

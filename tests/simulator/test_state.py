@@ -10,7 +10,7 @@ import pytest
 
 from tilework.errors import SimulationError
 from tilework.isa.instruction import Operand
-from tilework.isa.program import Port, Program
+from tilework.isa.program import Port, Program, Stream
 from tilework.simulator.functional import run
 from tilework.simulator.state import State, offsets, span
 
@@ -60,7 +60,7 @@ def test_a_ring_of_buffers_at_the_end_of_a_memory_is_allowed(program: Build) -> 
 
 
 def test_a_misaligned_access_is_named(program: Build) -> None:
-    state = State(program("end"))
+    state = State(program("end")).memories[0]
     with pytest.raises(SimulationError) as caught:
         state.view(Operand("nram", 2, (4,)), (2,), who="instruction 3 (vadd)")
     assert str(caught.value) == (
@@ -68,6 +68,48 @@ def test_a_misaligned_access_is_named(program: Build) -> None:
     )
     with pytest.raises(SimulationError, match="must use multiples of 4 as addresses"):
         state.view(Operand("nram", 0, (6,)), (2,))
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("float32", 4), ("float16", 2), ("bfloat16", 2), ("int32", 4)])
+def test_each_dtype_has_its_alignment(program: Build, dtype: str, size: int) -> None:
+    state = State(program("end")).memories[0]
+    assert state.view(Operand("nram", size, (size,), dtype=dtype), (2,)).itemsize == size
+    with pytest.raises(SimulationError) as caught:
+        state.view(Operand("nram", size // 2, (size,), dtype=dtype), (2,))
+    assert str(caught.value) == (
+        f"an access must use multiples of {size} as addresses, not {2 * size} bytes at {size // 2} of NRAM; "
+        "change its addresses"
+    )
+
+
+def test_bytes_lie_anywhere(program: Build) -> None:
+    state = State(program("end")).memories[0]
+    state.view(Operand("nram", 3, (5,), dtype="int8"), (2,), writes=True)[...] = [1, -2]
+    np.testing.assert_array_equal(state.segments["nram"][0].data[:9], [0, 0, 0, 1, 0, 0, 0, 0, 254])
+
+
+def test_registers_that_leave_a_memory_or_the_alignment_are_named(program: Build) -> None:
+    text = "scopy r3 = #{}\nvcopy <2> nram 0x40+r3 {{4}} = nram 0x0 {{4}}\nend"
+    run(program(text.format(-64)), {})
+    with pytest.raises(SimulationError) as caught:
+        run(program(text.format(1000)), {})
+    assert str(caught.value) == (
+        "instruction 1 (vcopy) must stay inside the 1024 bytes of NRAM, not use 8 bytes at 1064; change its addresses"
+    )
+    with pytest.raises(SimulationError) as caught:
+        run(program(text.format(2)), {})
+    assert str(caught.value) == (
+        "instruction 1 (vcopy) must use multiples of 4 as addresses, not 8 bytes at 66 of NRAM; change its addresses"
+    )
+
+
+def test_errors_name_the_line_or_the_stream(program: Build) -> None:
+    code = program("vcopy <2> nram 0x3fc {4} = nram 0x0 {4}\nend")
+    with pytest.raises(SimulationError, match=r"^line 7 \(vcopy\) must stay inside"):
+        run(replace(code, lines=(7, 8)), {})
+    two = replace(code, instructions=code.instructions[1:], machine=replace(code.machine, cores=2))
+    with pytest.raises(SimulationError, match=r"^core 0 1, instruction 0 \(vcopy\) must stay inside"):
+        run(replace(two, others=(Stream(code.instructions, index=1),)), {})
 
 
 def test_a_port_outside_its_memory_is_named(program: Build) -> None:
@@ -89,7 +131,7 @@ def test_weights_of_another_size_are_refused(program: Build) -> None:
 
 
 def test_a_view_is_the_memory_itself(program: Build) -> None:
-    state = State(program("end"))
+    state = State(program("end")).memories[0]
     operand = Operand("nram", 8, (16, 4), steps=(256, 4))
     view = state.view(operand, (2, 3), (1, 2), writes=True)
     view[...] = [[1, 2, 3], [4, 5, 6]]

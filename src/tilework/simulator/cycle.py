@@ -2,52 +2,45 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any
 
-from tilework.errors import SimulationError
-from tilework.isa.instruction import QUEUES
-from tilework.isa.program import Layer, Program
-from tilework.machine.machine import Machine
+from tilework.collection import no_collection
+from tilework.isa.program import Program
 from tilework.simulator import tables
-from tilework.simulator.engine import MAX_ITERATIONS, Plan, execute
+from tilework.simulator.busy import busy_cycles, busy_shares, by_stream, instruction_cycles
+from tilework.simulator.engine import execute
+from tilework.simulator.functional import decisions
+from tilework.simulator.layer_time import LayerTime, layer_time, peak_cycles
+from tilework.simulator.plan import MAX_INSTRUCTIONS, Plan
+from tilework.simulator.scalar import deciding
+from tilework.simulator.state import Array
 from tilework.simulator.timing import energy, total
-
-
-@dataclass(frozen=True, slots=True)
-class LayerTime:
-    """One layer: from the cycle in which control passes its first instruction to the one after its last.
-
-    `bound_cycles` is what no program can beat: the layer's MACs at the peak rate, its compulsory bytes at full width.
-    """
-
-    name: str
-    operation: str
-    start: int
-    end: int
-    cycles: int
-    macs: int
-    dram_bytes: int
-    bound_cycles: float
-    busy_cycles: dict[str, int]
 
 
 @dataclass(frozen=True)
 class Result:
-    """A program's time and cost: `busy_cycles` of each unit and of the DRAM channel, `energy` in joules by part.
+    """A program's time and cost: `busy_cycles` of each kind of unit, of the DRAM channel and of the SRAM's ports, over
+    all `cores` that the program uses; `energy` in joules by part.
 
-    `compulsory_bytes` are the layers' inputs, weights and outputs once, which no program can save.
+    `units` are their shares of the time: 1 would be all units of the kind busy all the time. `streams` has each
+    stream's own busy cycles. `compulsory_bytes` are the layers' inputs, weights and outputs once, which no program can
+    save. `utilisation` compares with the peak of all these cores. `instruction_cycles` says for each mnemonic how many
+    executions took how many cycles.
     """
 
     cycles: int
     seconds: float
     bound_cycles: float
     bound_seconds: float
+    cores: int
     busy_cycles: dict[str, int]
+    units: dict[str, float]
+    streams: dict[str, dict[str, int]]
     dram_bytes: int
+    sram_bytes: int
     compulsory_bytes: int
     macs: int
     vector_operations: int
@@ -55,21 +48,17 @@ class Result:
     energy: dict[str, float]
     instructions: int
     instruction_counts: dict[str, int]
+    instruction_cycles: dict[str, dict[int, int]]
     layers: tuple[LayerTime, ...]
 
     @property
     def energy_joules(self) -> float:
         return sum(self.energy.values())
 
-    @property
-    def units(self) -> dict[str, float]:
-        """The share of the program's cycles for which each unit is busy."""
-        return {unit: busy / max(1, self.cycles) for unit, busy in self.busy_cycles.items()}
-
     def to_dict(self) -> dict[str, Any]:
         """The record of `tilework simulate --json`."""
         record = asdict(self)
-        return record | {"energy_joules": self.energy_joules, "units": self.units, "layers": list(record["layers"])}
+        return record | {"energy_joules": self.energy_joules, "layers": list(record["layers"])}
 
     def to_dataframe(self) -> Any:
         """A pandas DataFrame with a row per layer; the units' columns are their busy cycles."""
@@ -82,67 +71,58 @@ class Result:
         return f"<pre>{escape(str(self))}</pre>"
 
 
-def simulate(program: Program, *, fold: bool = True, max_iterations: int = MAX_ITERATIONS) -> Result:
+def simulate(
+    program: Program,
+    *,
+    fold: bool = True,
+    inputs: Mapping[str, Array] | None = None,
+    max_instructions: int = MAX_INSTRUCTIONS,
+) -> Result:
     """The program's exact time on its machine, by the rules of docs/processor.md.
 
-    `fold` adds up a loop's iterations in one step once its state repeats, which changes no number. Raises ProgramError
-    for a program that isn't well formed, SimulationError for one that stops for ever, or that has more loop
-    iterations than `max_iterations` to be simulated one by one.
+    `fold` adds up a loop's iterations in one step once the chip's state repeats, which changes no number. `inputs` are
+    used only where jumps depend on what an sload reads. Raises ProgramError for a program that isn't well formed,
+    SimulationError for one that stops for ever or does not end, that leaves tokens, whose time depends on inputs that
+    aren't given, or that has more than `max_instructions` of a stream to be simulated one by one.
     """
-    plan = Plan.of(program)
-    run = execute(plan, fold=fold, max_iterations=max_iterations)
-    executions = plan.structure.executions
-    machine, cost = program.machine, total(zip(executions, plan.costs, strict=True))
-    layers = tuple(_layer(layer, plan, executions, run.passed, machine) for layer in program.layers)
+    plan = plan_of(program, inputs, max_instructions)
+    run = execute(plan, fold=fold, max_instructions=max_instructions)
+    machine = program.machine
+    cost = total(item for stream in plan.streams for item in zip(stream.flow.executions, stream.costs, strict=True))
+    layers = tuple(layer_time(layer, plan, run, machine) for layer in program.layers)
     bound = sum(layer.bound_cycles for layer in layers)
-    counts = Counter[str]()
-    for name, times in zip(plan.names, executions, strict=True):
-        counts[name] += times
+    cores = sum(stream.stream.role == "core" for stream in plan.streams)
+    busy, counts = busy_cycles(plan, machine), instruction_cycles(plan)
     return Result(
         cycles=run.cycles,
         seconds=run.cycles / machine.clock_hz,
         bound_cycles=bound,
         bound_seconds=bound / machine.clock_hz,
-        busy_cycles=_busy(plan, executions, range(len(plan.kind))),
+        cores=cores,
+        busy_cycles=busy,
+        units=busy_shares(busy, plan, run.cycles),
+        streams=by_stream(plan),
         dram_bytes=cost.dram_bytes,
+        sram_bytes=cost.sram_read + cost.sram_written,
         compulsory_bytes=sum(layer.compulsory_bytes for layer in program.layers),
         macs=cost.macs,
         vector_operations=cost.vector_operations,
-        utilisation=cost.macs / (machine.macs_per_cycle * max(1, run.cycles)),
+        utilisation=peak_cycles(cost, machine) / (cores * max(1, run.cycles)),
         energy=energy(cost, machine),
-        instructions=sum(executions),
-        instruction_counts=dict(counts),
+        instructions=sum(sum(stream.flow.executions) for stream in plan.streams),
+        instruction_counts={name: sum(times.values()) for name, times in counts.items()},
+        instruction_cycles=counts,
         layers=layers,
     )
 
 
-def _layer(layer: Layer, plan: Plan, executions: tuple[int, ...], passed: list[int], machine: Machine) -> LayerTime:
-    places = range(layer.first, layer.last)
-    if any(plan.structure.counts[place] for place in (layer.first, layer.last) if place < len(plan.kind)):
-        raise SimulationError(f"the layer {layer.name!r} must begin and end outside of loops; move its borders")
-    cost = total((executions[place], plan.costs[place]) for place in places)
-    start = passed[layer.first] if layer.first < len(passed) else 0
-    end = passed[layer.last - 1] + plan.issue_cycles(layer.last - 1) if places else start
-    return LayerTime(
-        name=layer.name,
-        operation=layer.operation,
-        start=start,
-        end=end,
-        cycles=end - start,
-        macs=cost.macs,
-        dram_bytes=cost.dram_bytes,
-        bound_cycles=max(layer.macs / machine.macs_per_cycle, layer.compulsory_bytes / machine.dram_bytes_per_cycle),
-        busy_cycles=_busy(plan, executions, places),
-    )
+def plan_of(program: Program, inputs: Mapping[str, Array] | None, max_instructions: int = MAX_INSTRUCTIONS) -> Plan:
+    """The program decoded, its jumps decided: by its values on the inputs if they are given and it takes them."""
+    flows = decisions(program, inputs) if inputs is not None and _depends_on_data(program) else None
+    with no_collection():
+        return Plan.of(program, flows, max_instructions)
 
 
-def _busy(plan: Plan, executions: tuple[int, ...], places: Iterable[int]) -> dict[str, int]:
-    """Cycles for which the units, control and the DRAM channel are busy with the instructions at `places`."""
-    busy = dict.fromkeys((*QUEUES, "control", "channel"), 0)
-    for place in places:
-        times, cost = executions[place], plan.costs[place]
-        busy["control"] += times * plan.issue_cycles(place)
-        busy["channel"] += times * cost.channel_cycles
-        if plan.queue[place] >= 0:
-            busy[QUEUES[plan.queue[place]]] += times * cost.cycles
-    return busy
+def _depends_on_data(program: Program) -> bool:
+    codes = [stream.instructions for stream in program.streams]
+    return any(code[place].mnemonic == "sload" for code in codes for place in deciding(code))

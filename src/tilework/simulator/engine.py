@@ -1,198 +1,146 @@
-"""The machine in time: control and four in-order queues, from event to event, exactly as docs/processor.md defines.
+"""The chip in time: its streams side by side on one DRAM channel and the ports of each cluster's SRAM.
 
-`fold` skips, at an endloop, all whole periods of a loop whose state relative to the present time has been seen before
-in the same activation: the future depends on nothing else, so the result is the same, exactly.
+The stream that is earliest goes on, until it wants to share something with one that isn't as far. So each takes
+channels and ports in the order of cycles, rounds and turns that docs/processor.md defines.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tilework.errors import SimulationError
 from tilework.isa.instruction import QUEUES
-from tilework.isa.program import Program
-from tilework.simulator.structure import Structure, analyse, queue_of
-from tilework.simulator.timing import Cost, timing
-
-MAX_ITERATIONS = 10**8
-CONTROL = len(QUEUES)
-_WORK, _MOVE, _WAIT, _POST, _LOOP, _ENDLOOP, _SYNC, _END = range(8)
-_KINDS = {"load": _MOVE, "store": _MOVE, "wait": _WAIT, "post": _POST, "loop": _LOOP, "endloop": _ENDLOOP}
-_KINDS |= {"sync": _SYNC, "end": _END}
-_SEEN_STATES = 1 << 14
-
-Record = tuple[int, int, int, int]  # unit (index in QUEUES, or CONTROL), start, end, place of the instruction
+from tilework.simulator.core import AT_BARRIER, AT_LOOP, CUT, ENDED, NEVER, PASSING, STUCK, Core, Process, process
+from tilework.simulator.folding import Folds
+from tilework.simulator.plan import MAX_INSTRUCTIONS, Plan
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """A program decoded for the engine: one entry per instruction in each list."""
-
-    structure: Structure
-    costs: list[Cost]
-    queue: list[int]
-    kind: list[int]
-    token: list[int]
-    tokens: list[int]
-    count: list[int]
-    names: list[str]
-    depth: int
-
-    @classmethod
-    def of(cls, program: Program) -> Plan:
-        instructions = program.instructions
-        used = sorted({i.token for i in instructions if i.mnemonic in ("wait", "post")})
-        dense = {token: place for place, token in enumerate(used)}
-        return cls(
-            structure=analyse(instructions),
-            costs=[timing(instruction, program.machine) for instruction in instructions],
-            queue=[queue_of(instruction) for instruction in instructions],
-            kind=[_KINDS.get(instruction.mnemonic, _WORK) for instruction in instructions],
-            token=[dense.get(instruction.token, 0) for instruction in instructions],
-            tokens=used,
-            count=[instruction.count for instruction in instructions],
-            names=[instruction.mnemonic for instruction in instructions],
-            depth=program.machine.control.queue_depth,
-        )
-
-    def issue_cycles(self, place: int) -> int:
-        """The cycles that the instruction takes of control."""
-        return 0 if self.kind[place] in (_ENDLOOP, _END) else 1
-
-
-@dataclass(slots=True)
 class Run:
-    """What the engine found: the program's cycles, and the cycle at which control last passed each instruction."""
+    """What the engine found: the program's cycles, and every stream with what it has passed and recorded."""
 
     cycles: int
-    passed: list[int]
-    records: list[Record] = field(default_factory=list)
+    cores: tuple[Core, ...]
 
 
 def execute(
-    plan: Plan, *, fold: bool, record: bool = False, limit: int = 1 << 62, max_iterations: int = MAX_ITERATIONS
+    plan: Plan, *, fold: bool, record: bool = False, limit: int = 1 << 62, max_instructions: int = MAX_INSTRUCTIONS
 ) -> Run:
-    """Run the plan to its end, or until there are `limit` records.
+    """Run the plan to its end, or until each stream has `limit` records.
 
-    One long function on local variables, because a call per event would cost as much as the event.
+    Raises SimulationError for a program that stands still, leaves tokens, or executes more than `max_instructions` of
+    a stream one by one.
     """
-    queue_of_place, kinds, token_of, partner = plan.queue, plan.kind, plan.token, plan.structure.partner
-    cycles = [cost.cycles for cost in plan.costs]
-    channel_cycles = [cost.channel_cycles for cost in plan.costs]
-    tokens, busy, queues = [0] * len(plan.tokens), [0, 0, 0, 0], [deque[int]() for _ in QUEUES]
-    units, depth = tuple(enumerate(queues)), plan.depth
-    channel, now, place, iterations = 0, 0, 0, 0
-    left: list[int] = []  # the iterations still to be done of each open loop
-    seen: list[dict[object, tuple[int, int]]] = []  # for each open loop: state -> (iterations left, cycle)
-    passed: list[int] = [0] * len(kinds)
-    records: list[Record] = []
-    while len(records) < limit:
-        again = True
-        while again:
-            again = False
-            for unit, queue in units:
-                if not queue or busy[unit] > now:
-                    continue
-                head = queue[0]
-                kind = kinds[head]
-                if kind == _WORK:
-                    busy[unit] = now + cycles[head]
-                elif kind == _MOVE:
-                    if channel > now:
-                        continue
-                    channel = now + channel_cycles[head]
-                    busy[unit] = now + cycles[head]
-                elif kind == _POST:
-                    tokens[token_of[head]] += 1
-                    again = True
-                elif tokens[token_of[head]]:
-                    tokens[token_of[head]] -= 1
-                    again = True
-                else:
-                    continue
-                queue.popleft()
-                if record:
-                    records.append((unit, now, max(now, busy[unit]), head))
-        while kinds[place] == _ENDLOOP:
-            iterations += 1
-            left[-1] -= 1
-            if fold and left[-1]:
-                skipped, shift = _fold(seen[-1], left[-1], now, (busy, channel, queues, tokens))
-                if skipped:
-                    left[-1] -= skipped
-                    now, channel = now + shift, channel + shift
-                    busy[:] = [until + shift for until in busy]
-            passed[place] = now
-            if record:
-                records.append((CONTROL, now, now, place))
-            if left[-1]:
-                place = partner[place] + 1
-            else:
-                del left[-1], seen[-1]
-                place += 1
-        if iterations > max_iterations:
-            raise SimulationError(_too_long(max_iterations))
-        unit = queue_of_place[place]
-        if unit >= 0:
-            stalled = len(queues[unit]) >= depth
-            if not stalled:
-                queues[unit].append(place)
-        elif kinds[place] == _LOOP:
-            stalled = False
-            left.append(plan.count[place])
-            seen.append({})
-        else:
-            stalled = any(queues) or max(busy) > now
-        if stalled:
-            later = [until for until in (*busy, channel) if until > now]
-            if not later:
-                raise SimulationError(_deadlock(plan, now, place, queues))
-            now = min(later)
-            continue
-        passed[place] = now
-        if record and unit < 0:
-            records.append((CONTROL, now, now + cycles[place], place))
-        if kinds[place] == _END:
-            break
-        place += 1
-        now += 1
-    return Run(now, passed, records)
+    cores = tuple(Core(index, stream) for index, stream in enumerate(plan.streams))
+    resources = [[0], *([0] * plan.sram_ports for _ in range(plan.clusters))]
+    last = [len(cores) - 1]
+    folds = Folds(cores, resources, last) if fold else None
+    running = [
+        process(
+            core, resources, last, fold=fold, sole=len(cores) == 1, record=record, limit=limit, budget=max_instructions
+        )
+        for core in cores
+    ]
+    for each in running:
+        next(each)
+    _Chip(cores, running, last, folds).run()
+    return Run(max(core.now for core in cores), cores)
 
 
-def _fold(
-    seen: dict[object, tuple[int, int]],
-    left: int,
-    now: int,
-    state: tuple[list[int], int, list[deque[int]], list[int]],
-) -> tuple[int, int]:
-    """The iterations to skip and the cycles that they take: all whole periods of the loop, once its state repeats."""
-    busy, channel, queues, tokens = state
-    relative = [until - now if until > now else 0 for until in (*busy, channel)]
-    key = (*relative, *map(tuple, queues), *tokens)
-    if key not in seen:
-        if len(seen) >= _SEEN_STATES:
-            seen.clear()
-        seen[key] = (left, now)
-        return 0, 0
-    left_then, then = seen[key]
-    periods = left // (left_then - left)
-    return periods * (left_then - left), periods * (now - then)
+@dataclass(slots=True)
+class _Chip:
+    """Lets the streams go on, each in its turn."""
+
+    cores: tuple[Core, ...]
+    running: Sequence[Process]
+    last: list[int]
+    folds: Folds | None
+
+    def run(self) -> None:
+        """Until all have ended; `nows` are the cycles of the streams that can go on by themselves."""
+        nows = [0] * len(self.cores)
+        while (now := min(nows)) != NEVER:
+            core = self.cores[nows.index(now)] if nows.count(now) == 1 else self._first(nows, now)
+            if self.folds is not None and core.pause[1] == AT_LOOP:
+                self.folds.skip(core)
+                nows[:] = [other.now if other.runs else NEVER for other in self.cores]
+            nows[core.index] = NEVER
+            core.pause = self.running[core.index].send((min(nows), core.now))
+            if core.pause[1] == AT_BARRIER:
+                for met in self._met(core):
+                    nows[met.index] = met.now
+            elif core.runs:
+                nows[core.index] = core.now
+        self._check_end()
+
+    def _first(self, nows: list[int], now: int) -> Core:
+        """Of the streams at this cycle, the one whose round comes first, then whose turn it is."""
+        size, after = len(self.cores), self.last[0] + 1
+        ready = [core for core, at in zip(self.cores, nows, strict=True) if at == now]
+        return min(ready, key=lambda core: (core.pause[1], (core.index - after) % size))
+
+    def _met(self, core: Core) -> list[Core]:
+        """The streams whose barrier this one completes, if it does, all in the cycle in which they pass."""
+        group = self._group(core)
+        if any(other.pause[1] != AT_BARRIER or _scope(other) != _scope(core) for other in group):
+            return []
+        now = max(other.now for other in group)
+        for other in group:
+            other.pause = (now, PASSING, *other.pause[2:])
+        return group
+
+    def _group(self, core: Core) -> list[Core]:
+        """The streams that the barrier at which this one stands brings together."""
+        cluster = core.plan.stream.cluster
+        return [other for other in self.cores if _scope(core) == "chip" or other.plan.stream.cluster == cluster]
+
+    def _check_end(self) -> None:
+        whys = {core.pause[1] for core in self.cores}
+        if CUT in whys:
+            return
+        if whys != {ENDED}:
+            raise SimulationError(self._deadlock())
+        for core in self.cores:
+            if any(core.tokens):
+                raise SimulationError(_left_over(core))
+
+    def _deadlock(self) -> str:
+        now = max(core.now for core in self.cores if core.pause[1] != ENDED)
+        waiting = [line for core in self.cores if core.pause[1] == STUCK for line in _stuck(core)]
+        waiting += [self._alone(core) for core in self.cores if core.pause[1] == AT_BARRIER]
+        several = "every wait must get its post and every barrier its streams"
+        rule = several if any(core.pause[1] == AT_BARRIER for core in self.cores) else "every wait must get its post"
+        advice = "give every stream its barriers" if rule is several else "post it or drop the wait"
+        return f"{rule}, but from cycle {now} on {' and '.join(waiting)}; {advice}"
+
+    def _alone(self, core: Core) -> str:
+        others = [o.name for o in self._group(core) if o.pause[1] != AT_BARRIER or _scope(o) != _scope(core)]
+        place = core.pause[2]
+        return f"{core.name} waits at {core.plan.stream.where(place)} (barrier {_scope(core)}) for {', '.join(others)}"
 
 
-def _deadlock(plan: Plan, now: int, place: int, queues: list[deque[int]]) -> str:
+def _scope(core: Core) -> str:
+    return core.plan.stream.instructions[core.pause[2]].scope
+
+
+def _stuck(core: Core) -> list[str]:
+    plan, place = core.plan, core.pause[2]
     waiting = [
-        f"{name} waits for token {plan.tokens[plan.token[queue[0]]]} at instruction {queue[0]}"
-        for name, queue in zip(QUEUES, queues, strict=True)
+        f"{name} waits for token {plan.tokens[plan.number[queue[0]]]} at {plan.stream.where(queue[0])}"
+        for name, queue in zip(QUEUES, core.queues, strict=True)
         if queue
     ]
-    waiting.append(f"control waits at instruction {place} ({plan.names[place]})")
-    names = " and ".join(waiting)
-    return f"every wait must get its post, but from cycle {now} on {names}; post it or drop the wait"
+    return [*waiting, f"control waits at {plan.stream.where(place)} ({plan.stream.instructions[place].mnemonic})"]
 
 
-def _too_long(most: int) -> str:
+def _left_over(core: Core) -> str:
+    plan = core.plan
+    number = next(number for number, left in enumerate(core.tokens) if left)
+    token, left, instructions = plan.tokens[number], core.tokens[number], plan.stream.instructions
+    first = next(place for place, i in enumerate(instructions) if i.mnemonic == "post" and i.token == token)
     return (
-        f"a simulation must end within {most} loop iterations done one by one, and this one does not; "
-        "simulate with folding, lower the loops' counts or raise max_iterations"
+        f"every post must be waited for before the end, but {left} of token {token}, first posted at "
+        f"{plan.stream.where(first)}, {'is' if left == 1 else 'are'} left; wait for {'it' if left == 1 else 'them'} "
+        "or drop posts"
     )

@@ -2,49 +2,76 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from tilework.errors import SimulationError
-from tilework.isa.instruction import ELEMENT_BYTES, Immediate, Instruction, Operand
-from tilework.isa.program import Layer, Port, Program
-from tilework.simulator.execute import Action, action, constant
+from tilework.isa.instruction import DTYPES, Operand
+from tilework.isa.numbers import STORAGE, from_float32, from_integers, to_float32
+from tilework.isa.program import Layer, Port, Program, Stream
+from tilework.isa.validate import check_streams
+from tilework.simulator.decode import Barrier, Decoder
+from tilework.simulator.scalar import Flow, control_flow
 from tilework.simulator.state import Array, State
-from tilework.simulator.structure import Structure, analyse, descriptor_of
+from tilework.simulator.structure import analyse
+from tilework.simulator.unwritten import Shadow, UnwrittenRead
 
-Step = Callable[[list[int]], Any]
 Progress = Callable[[Layer], None]
 MAX_INSTRUCTIONS = 10**10
 
 
-def run(program: Program, inputs: Mapping[str, Array], progress: Progress | None = None) -> dict[str, Array]:
-    """Execute the program on the inputs (float32, by name, in their logical shapes) and return its outputs.
+def run(
+    program: Program, inputs: Mapping[str, Array], progress: Progress | None = None, *, check_reads: bool = False
+) -> dict[str, Array]:
+    """Execute the program on the inputs (by name, in their logical shapes) and return its outputs.
 
-    `progress` is called with each layer when it is done. Arithmetic is IEEE 754 single precision and traps nothing:
-    overflow gives infinity, 0/0 gives NaN. Raises SimulationError for inputs that don't fit and forbidden accesses.
+    Inputs are rounded to their ports' dtypes; outputs are float32, or int32 where the port is. `progress` is called
+    with each layer when the first stream has passed it. Arithmetic is IEEE 754 single precision and traps nothing:
+    overflow gives infinity, 0/0 gives NaN. Raises SimulationError for inputs that don't fit, forbidden accesses,
+    barriers that not all reach, programs without end and, with `check_reads`, reads of bytes that nothing has written.
     """
-    return Interpreter(program).run(inputs, progress)
+    return Interpreter(program, Shadow(program, most=0) if check_reads else None).run(inputs, progress)
+
+
+def unwritten_reads(program: Program, inputs: Mapping[str, Array], most: int = 100) -> list[UnwrittenRead]:
+    """The first reads, at most one for each operand of each instruction, of bytes that the program has not written.
+
+    The weights and the inputs are written before it starts.
+    """
+    shadow = Shadow(program, most)
+    Interpreter(program, shadow).run(inputs)
+    return shadow.found
+
+
+def decisions(program: Program, inputs: Mapping[str, Array]) -> tuple[Flow, ...]:
+    """The way that each stream's control takes with these inputs, for programs whose jumps depend on data."""
+    interpreter = Interpreter(program)
+    interpreter.run(inputs)
+    return tuple(control_flow(decoder.stream, decoder.structure, decoder.loads) for decoder in interpreter.decoders)
 
 
 class Interpreter:
     """A program made ready to run many times: each instruction a Python function of the loop counters."""
 
-    def __init__(self, program: Program) -> None:
-        self.program = program
-        structure = analyse(program.instructions)
-        _check_length(structure)
-        self.state, self._used = State(program), False
-        self._depth = max(map(len, structure.counts), default=0)
-        self._done: defaultdict[int, list[Layer]] = defaultdict(list)
-        for layer in program.layers:
-            self._done[layer.last].append(layer)
-        decoder = _Decoder(program.instructions, structure, self.state)
-        self._steps = list(decoder.block(0, len(program.instructions)))
+    def __init__(self, program: Program, shadow: Shadow | None = None) -> None:
+        streams = program.streams
+        check_streams(streams, program.machine)
+        self.program, self._shadow, self._used = program, shadow, False
+        self.state = State(program)
+        self.decoders = [self._decoder(index, stream) for index, stream in enumerate(streams)]
+        self._check_length()
+
+    def _decoder(self, index: int, stream: Stream) -> Decoder:
+        return Decoder(
+            stream,
+            analyse(stream.instructions, stream.role),
+            self.state.memories[index],
+            self.state.cores(stream.cluster),
+            self._shadow.watch(index) if self._shadow else None,
+        )
 
     def run(self, inputs: Mapping[str, Array], progress: Progress | None = None) -> dict[str, Array]:
         """As the function `run`; every run starts from memories that hold 0 but for the weights."""
@@ -53,37 +80,99 @@ class Interpreter:
             self.state.clear()
         self._used = True
         for port in self.program.inputs:
-            values = np.asarray(inputs[port.name], np.float32)
-            self._stored(port, writes=True)[...] = values.transpose(port.order)
-        counters = [0] * self._depth
+            values = _stored_values(inputs[port.name], port.dtype)
+            _elements(self.state, port, writes=True)[...] = values.transpose(port.order)
+            if self._shadow is not None:
+                self._shadow.input(port, _elements(self._shadow.state, port))
+        passed = _layers_done(self.program.layers, progress) if progress else None
+        first, *others = self.decoders
         with np.errstate(all="ignore"):
-            for after, step in self._steps:
-                if step is not None:
-                    step(counters)
-                if progress is not None:
-                    for layer in self._done.get(after, ()):
-                        progress(layer)
+            self._together([first.run(passed), *[decoder.run() for decoder in others]])
         return {port.name: self._read(port) for port in self.program.outputs}
 
-    def _stored(self, port: Port, *, writes: bool = False) -> Array:
-        """The port's tensor as it lies in DRAM, its axes in the port's order."""
-        shape = tuple(port.shape[axis] for axis in port.order)
-        strides = tuple(ELEMENT_BYTES * prod(shape[axis + 1 :]) for axis in range(len(shape)))
-        who = f"the tensor {port.name!r}"
-        return self.state.view(Operand("dram", port.address, strides), shape, writes=writes, who=who)
+    def _together(self, walks: Sequence[Iterator[Barrier]]) -> None:
+        """One stream after another from barrier to barrier."""
+        standing = [next(walk, None) for walk in walks]
+        while any(standing):
+            passing = self._passing(standing)
+            if not passing:
+                raise SimulationError(self._stuck(standing))
+            for index in passing:
+                standing[index] = next(walks[index], None)
+
+    def _passing(self, standing: Sequence[Barrier | None]) -> list[int]:
+        """The streams that stand at a barrier at which all of its scope stand."""
+        return [
+            index
+            for index, barrier in enumerate(standing)
+            if barrier and all(_scope(standing[other]) == barrier.scope for other in self._scope(index, barrier))
+        ]
+
+    def _scope(self, index: int, barrier: Barrier) -> list[int]:
+        cluster = self.decoders[index].stream.cluster
+        streams = enumerate(decoder.stream for decoder in self.decoders)
+        return [other for other, stream in streams if barrier.scope == "chip" or stream.cluster == cluster]
+
+    def _stuck(self, standing: Sequence[Barrier | None]) -> str:
+        index, barrier = next((index, barrier) for index, barrier in enumerate(standing) if barrier)
+        missing = next(i for i in self._scope(index, barrier) if _scope(standing[i]) != barrier.scope)
+        other, stands = self.decoders[missing], standing[missing]
+        does = f"waits at {other.who(stands.place)} for its {stands.scope}" if stands else "has ended"
+        return (
+            f"every stream of the {barrier.scope} must come to {self.decoders[index].who(barrier.place)}, "
+            f"but {other.stream.name} {does}; give all of them the same barriers"
+        )
+
+    def _check_length(self) -> None:
+        executed = 0
+        for decoder in self.decoders:
+            code = decoder.stream.instructions
+            if not any(code[place].mnemonic == "sload" for place in decoder.deciding):
+                executed += sum(control_flow(decoder.stream, decoder.structure).executions)
+        if executed > MAX_INSTRUCTIONS:
+            raise SimulationError(
+                f"a program must execute at most {MAX_INSTRUCTIONS} instructions to be run for its values, "
+                f"not {executed}; simulate its time alone"
+            )
 
     def _read(self, port: Port) -> Array:
         inverse = [port.order.index(axis) for axis in range(len(port.order))]
-        return np.array(self._stored(port).transpose(inverse), np.float32, order="C")
+        if self._shadow is not None:
+            self._shadow.output(port, _elements(self._shadow.state, port))
+        stored = _elements(self.state, port).transpose(inverse)
+        values = stored if port.dtype == "int32" else to_float32(stored, port.dtype)
+        return np.array(values, order="C")
 
 
-def _check_length(structure: Structure) -> None:
-    executed = sum(structure.executions)
-    if executed > MAX_INSTRUCTIONS:
-        raise SimulationError(
-            f"a program must execute at most {MAX_INSTRUCTIONS} instructions to be run for its values, not {executed}; "
-            "simulate its time alone"
-        )
+def _scope(barrier: Barrier | None) -> str | None:
+    return barrier.scope if barrier else None
+
+
+def _elements(state: State, port: Port, *, writes: bool = False) -> Array:
+    """The port's tensor as it lies in DRAM, its axes in the port's order."""
+    shape = tuple(port.shape[axis] for axis in port.order)
+    strides = tuple(DTYPES[port.dtype] * prod(shape[axis + 1 :]) for axis in range(len(shape)))
+    operand = Operand("dram", port.address, strides, dtype=port.dtype)
+    return state.memories[0].view(operand, shape, writes=writes, who=f"the tensor {port.name!r}")
+
+
+def _stored_values(values: Any, dtype: str) -> Array:
+    """The user's numbers as the port stores them; whole numbers stay whole."""
+    given = np.asarray(values)
+    if given.dtype.kind in "iu" and STORAGE[dtype].kind == "i":
+        return from_integers(given, dtype)
+    return from_float32(given, dtype)
+
+
+def _layers_done(layers: Sequence[Layer], progress: Progress) -> Callable[[int], None]:
+    """What is told how far the first stream has come, and calls `progress` for each layer once."""
+    left = sorted(layers, key=lambda layer: layer.last)[::-1]
+
+    def passed(place: int) -> None:
+        while left and left[-1].last <= place:
+            progress(left.pop())
+
+    return passed
 
 
 def _check_inputs(program: Program, inputs: Mapping[str, Array]) -> None:
@@ -94,67 +183,3 @@ def _check_inputs(program: Program, inputs: Mapping[str, Array]) -> None:
         shape = np.shape(inputs[port.name])
         if shape != port.shape:
             raise SimulationError(f"the input {port.name!r} must have shape {port.shape}, not {shape}; reshape it")
-
-
-@dataclass(frozen=True, slots=True)
-class _Decoder:
-    """Turns instructions into functions of the loop counters."""
-
-    instructions: Sequence[Instruction]
-    structure: Structure
-    state: State
-
-    def block(self, first: int, last: int) -> Iterator[tuple[int, Step | None]]:
-        """The steps of [first, last), each with the place after it; None for an instruction that only orders others."""
-        place = first
-        while place < last:
-            after = place + 1
-            if self.instructions[place].mnemonic == "loop":
-                after = self.structure.partner[place] + 1
-                yield after, self._loop(place, after - 1)
-            else:
-                yield after, self._step(place)
-            place = after
-
-    def _loop(self, first: int, last: int) -> Step:
-        count, depth = self.instructions[first].count, len(self.structure.counts[first])
-        body = [step for _, step in self.block(first + 1, last) if step is not None]
-
-        def loop(counters: list[int]) -> None:
-            for iteration in range(count):
-                counters[depth] = iteration
-                for step in body:
-                    step(counters)
-
-        return loop
-
-    def _step(self, place: int) -> Step | None:
-        instruction = self.instructions[place]
-        who = f"instruction {place} ({instruction.mnemonic})"
-        act = action(instruction)
-        if act is None:
-            return None
-        descriptor, counts = descriptor_of(instruction), self.structure.counts[place]
-
-        def find(source: Operand | Immediate, writes: bool = False) -> Any:
-            if isinstance(source, Immediate):
-                return constant(source)
-            return self.state.accessor(source, descriptor.extents, counts, writes=writes, who=who)
-
-        return _bind(act, find(descriptor.destination, writes=True), [find(s) for s in descriptor.sources])
-
-
-def _bind(act: Action, destination: Any, sources: list[Any]) -> Step:
-    """A function of the counters that finds the operands and acts; operands that never move are found already."""
-    if not any(callable(operand) for operand in (destination, *sources)):
-        return lambda counters: act(destination, *sources)
-    find, *others = [operand if callable(operand) else _always(operand) for operand in (destination, *sources)]
-    if len(others) == 1:
-        (a,) = others
-        return lambda counters: act(find(counters), a(counters))
-    a, b = others
-    return lambda counters: act(find(counters), a(counters), b(counters))
-
-
-def _always(operand: Any) -> Callable[[Sequence[int]], Any]:
-    return lambda counters: operand

@@ -1,4 +1,4 @@
-"""The memories, and an operand's elements in them as a NumPy view."""
+"""The memories of a chip, and an operand's elements in them as a NumPy view."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ import numpy as np
 import numpy.typing as npt
 
 from tilework.errors import SimulationError
-from tilework.isa.instruction import ELEMENT_BYTES, Operand
+from tilework.isa.instruction import Operand
+from tilework.isa.numbers import STORAGE
 from tilework.isa.program import Program
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]
 Bytes = npt.NDArray[np.uint8]
+Accessor = Callable[[Sequence[int]], Array]
 
 
 def span(operand: Operand, extents: Sequence[int]) -> tuple[int, int]:
     """The bytes [low, high) that the inner nest touches, relative to the address of its first element."""
     reach = [stride * (extent - 1) for stride, extent in zip(operand.strides, extents, strict=True)]
-    return sum(r for r in reach if r < 0), sum(r for r in reach if r > 0) + ELEMENT_BYTES
+    return sum(r for r in reach if r < 0), sum(r for r in reach if r > 0) + operand.element_bytes
 
 
 def offsets(operand: Operand, counts: Sequence[int]) -> tuple[int, int]:
@@ -36,7 +38,7 @@ def offsets(operand: Operand, counts: Sequence[int]) -> tuple[int, int]:
 def is_aligned(operand: Operand) -> bool:
     """Whether no iteration and no element can lie at an address that is no multiple of the element's size."""
     parts = (operand.base, operand.phase, operand.wrap, *operand.steps, *operand.strides)
-    return all(part % ELEMENT_BYTES == 0 for part in parts)
+    return all(part % operand.element_bytes == 0 for part in parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +53,43 @@ class Segment:
 
 
 class State:
-    """Byte-addressed DRAM, NRAM and WRAM. The packed weights are used in place; all other bytes start at 0."""
+    """Byte-addressed memories: one DRAM, an SRAM for each cluster, NRAM and WRAM for each core that has a stream.
 
-    def __init__(self, program: Program) -> None:
-        weights = _weights(program)
-        scratch = np.zeros(program.dram_bytes - program.weight_bytes, np.uint8)
-        sizes = {"nram": program.machine.nram.capacity_bytes, "wram": program.machine.wram.capacity_bytes}
-        self.segments: dict[str, list[Segment]] = {
-            "dram": [
-                Segment("dram", 0, program.weight_bytes, weights, writable=False),
-                Segment("dram", program.weight_bytes, program.dram_bytes, scratch),
-            ],
-            **{name: [Segment(name, 0, size, np.zeros(size, np.uint8))] for name, size in sizes.items()},
-        }
+    The packed weights are used in place; all other bytes start at 0. `memories` are what each stream reaches.
+    """
+
+    def __init__(self, program: Program, weights: Bytes | None = None) -> None:
+        machine, size = program.machine, program.weight_bytes
+        packed = _weights(program) if weights is None else weights
+        dram = [Segment("dram", 0, size, packed, writable=False), _segment("dram", size, program.dram_bytes)]
+        sram = {s.cluster: [_segment("sram", 0, machine.sram.capacity_bytes)] for s in program.streams if machine.sram}
+        self.memories: list[Memories] = []
+        self._streams = program.streams
+        for stream in program.streams:
+            segments = {"dram": dram, "sram": sram.get(stream.cluster, [])}
+            if stream.role == "core":
+                segments["nram"] = [_segment("nram", 0, machine.nram.capacity_bytes)]
+                segments["wram"] = [_segment("wram", 0, machine.wram.capacity_bytes)]
+            self.memories.append(Memories(segments))
+
+    def cores(self, cluster: int) -> list[Memories]:
+        """What the cores of the cluster reach that have a stream."""
+        both = zip(self._streams, self.memories, strict=True)
+        return [memories for stream, memories in both if (stream.role, stream.cluster) == ("core", cluster)]
 
     def clear(self) -> None:
         """Set all but the weights to 0."""
-        for segments in self.segments.values():
+        for segments in (segments for memories in self.memories for segments in memories.segments.values()):
             for segment in segments:
                 if segment.writable:
                     segment.data.fill(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Memories:
+    """What one stream reaches, by the memory's name."""
+
+    segments: dict[str, list[Segment]]
 
     def view(
         self,
@@ -78,24 +97,32 @@ class State:
         extents: tuple[int, ...],
         counters: Sequence[int] = (),
         *,
+        registers: Sequence[int] = (),
         writes: bool = False,
         who: str = "an access",
     ) -> Array:
-        """The operand's elements, one axis per inner loop, in the given iteration of the hardware loops.
+        """The operand's elements as they are stored, one axis per inner loop, in one iteration of the hardware loops.
 
         Raises SimulationError, beginning with `who`, for an access outside its memory, across the border of the
         weights, misaligned, or a write into the weights.
         """
-        address = operand.address(list(counters))
+        address = operand.address(list(counters)) + (0 if operand.register is None else registers[operand.register])
         low, high = span(operand, extents)
         segment = self._segment(operand.memory, address + low, address + high)
         if segment is None or (writes and not segment.writable) or not _all_aligned(address, operand):
             raise SimulationError(self._complaint(operand, address, (address + low, address + high), who))
-        return np.ndarray(extents, np.float32, segment.data, address - segment.start, operand.strides)
+        return np.ndarray(extents, STORAGE[operand.dtype], segment.data, address - segment.start, operand.strides)
 
     def accessor(
-        self, operand: Operand, extents: tuple[int, ...], counts: Sequence[int], *, writes: bool, who: str
-    ) -> Array | Callable[[Sequence[int]], Array]:
+        self,
+        operand: Operand,
+        extents: tuple[int, ...],
+        counts: Sequence[int],
+        *,
+        registers: Sequence[int],
+        writes: bool,
+        who: str,
+    ) -> Array | Accessor:
         """`view` prepared for loops of these counts: the view itself if it never moves, else a function of counters.
 
         What can be checked once for all iterations isn't checked again.
@@ -104,8 +131,9 @@ class State:
         first, last = (operand.base + offset for offset in offsets(operand, counts))
         segment = self._segment(operand.memory, first + low, last + high)
         steps = [(depth, step) for depth, step in enumerate(operand.steps[: len(counts)]) if step and counts[depth] > 1]
-        if segment is None or (writes and not segment.writable) or not is_aligned(operand):
-            return lambda counters: self.view(operand, extents, counters, writes=writes, who=who)
+        known = segment is not None and (segment.writable or not writes) and is_aligned(operand)
+        if segment is None or not known or operand.register is not None:
+            return lambda counters: self.view(operand, extents, counters, registers=registers, writes=writes, who=who)
         if not steps:
             return self.view(operand, extents, [0] * len(counts), writes=writes, who=who)
         return _moving(operand, extents, steps, segment)
@@ -124,11 +152,16 @@ class State:
         if low < 0 or high > size:
             return f"{who} must stay inside the {size} bytes of {memory}, not use {touched}; change its addresses"
         if not _all_aligned(address, operand):
-            return f"{who} must use multiples of 4 as addresses, not {touched} of {memory}; change its addresses"
+            size = operand.element_bytes
+            return f"{who} must use multiples of {size} as addresses, not {touched} of {memory}; change its addresses"
         if self._segment(operand.memory, low, high) is None:
             border = segments[0].stop
             return f"{who} must not cross the end of the weights at {border} in {memory} with {touched}; split it"
         return f"{who} must not write the weights, {touched} of {memory}; store after them"
+
+
+def _segment(memory: str, start: int, stop: int) -> Segment:
+    return Segment(memory, start, stop, np.zeros(max(0, stop - start), np.uint8))
 
 
 def _weights(program: Program) -> Bytes:
@@ -148,28 +181,26 @@ def _weights(program: Program) -> Bytes:
 
 
 def _all_aligned(address: int, operand: Operand) -> bool:
-    return address % ELEMENT_BYTES == 0 and all(stride % ELEMENT_BYTES == 0 for stride in operand.strides)
+    return not any(part % operand.element_bytes for part in (address, *operand.strides))
 
 
-def _moving(
-    operand: Operand, extents: tuple[int, ...], steps: list[tuple[int, int]], segment: Segment
-) -> Callable[[Sequence[int]], Array]:
+def _moving(operand: Operand, extents: tuple[int, ...], steps: list[tuple[int, int]], segment: Segment) -> Accessor:
     make: Any = np.ndarray
-    data, strides, float32 = segment.data, operand.strides, np.dtype(np.float32)
+    data, strides, dtype = segment.data, operand.strides, STORAGE[operand.dtype]
     base, phase, wrap = operand.base - segment.start, operand.phase, operand.wrap
 
     def straight(counters: Sequence[int]) -> Array:
         offset = base + phase
         for depth, step in steps:
             offset += step * counters[depth]
-        view: Array = make(extents, float32, data, offset, strides)
+        view: Array = make(extents, dtype, data, offset, strides)
         return view
 
     def ring(counters: Sequence[int]) -> Array:
         offset = phase
         for depth, step in steps:
             offset += step * counters[depth]
-        view: Array = make(extents, float32, data, base + offset % wrap, strides)
+        view: Array = make(extents, dtype, data, base + offset % wrap, strides)
         return view
 
     return ring if wrap else straight

@@ -23,22 +23,25 @@ class Structure:
         return tuple(prod(counts) for counts in self.counts)
 
 
-def analyse(instructions: Sequence[Instruction]) -> Structure:
+def analyse(instructions: Sequence[Instruction], role: str = "core") -> Structure:
     """Match loops with their endloops. An endloop counts as inside its loop, a loop as outside of it.
 
-    Raises ProgramError for a program that isn't well formed.
+    Raises ProgramError for a stream of this role that isn't well formed.
     """
-    check(instructions)
+    check(instructions, role)
     counts: list[tuple[int, ...]] = []
     partner = [-1] * len(instructions)
     opened: list[int] = []
+    around: tuple[int, ...] = ()
     for place, instruction in enumerate(instructions):
-        counts.append(tuple(instructions[loop].count for loop in opened))
+        counts.append(around)
         if instruction.mnemonic == "loop":
             opened.append(place)
+            around = (*around, instruction.count)
         elif instruction.mnemonic == "endloop":
             partner[place] = opened.pop()
             partner[partner[place]] = place
+            around = around[:-1]
     return Structure(tuple(counts), tuple(partner))
 
 
@@ -61,9 +64,15 @@ def operands_of(instruction: Instruction) -> list[Operand]:
     return [source for source in descriptor_of(instruction).sources if isinstance(source, Operand)]
 
 
-def walk(instructions: Sequence[Instruction], structure: Structure) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """Every executed instruction in program order: its place and the counters of the loops around it."""
+def walk(
+    instructions: Sequence[Instruction], structure: Structure, taken: bytes = b""
+) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Every executed instruction in program order: its place and the counters of the loops around it.
+
+    `taken` says for each executed conditional jump whether it jumps.
+    """
     counters: list[int] = []
+    decisions = iter(taken)
     place = 0
     while place < len(instructions):
         yield place, tuple(counters)
@@ -76,4 +85,6 @@ def walk(instructions: Sequence[Instruction], structure: Structure) -> Iterator[
                 place = structure.partner[place]
             else:
                 counters.pop()
+        elif mnemonic == "jump" or (mnemonic in ("jumpif", "jumpifnot") and next(decisions)):
+            place = instructions[place].target - 1
         place += 1

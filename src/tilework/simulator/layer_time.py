@@ -1,0 +1,87 @@
+"""The time and cost of one layer of a simulated program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tilework.errors import SimulationError
+from tilework.isa.program import Layer
+from tilework.machine.machine import Machine
+from tilework.simulator.busy import busy_cycles
+from tilework.simulator.core import Core
+from tilework.simulator.engine import Run
+from tilework.simulator.plan import Plan, ranges
+from tilework.simulator.timing import Cost, total
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTime:
+    """One layer: from the cycle in which control passes its first instruction to the one after its last.
+
+    With several streams, from the first of them to the last. `bound_cycles` is what no program can beat: the layer's
+    MACs at the peak rate of all cores, its compulsory bytes at full width.
+    """
+
+    name: str
+    operation: str
+    start: int
+    end: int
+    cycles: int
+    macs: int
+    dram_bytes: int
+    bound_cycles: float
+    busy_cycles: dict[str, int]
+
+
+def layer_time(layer: Layer, plan: Plan, run: Run, machine: Machine) -> LayerTime:
+    """Raises SimulationError for a layer that begins or ends in a loop, or where control never comes by."""
+    of_streams = ranges(layer, len(plan.streams))
+    parts = [(core, first, last) for core, (first, last) in zip(run.cores, of_streams, strict=True) if first < last]
+    for core, first, last in parts:
+        _check_borders(layer, core, first, last)
+    cost = total(
+        (core.plan.flow.executions[place], core.plan.costs[place])
+        for core, first, last in parts
+        for place in range(first, last)
+    )
+    start = min([core.first_passed(first) for core, first, _ in parts], default=_empty(layer, run))
+    end = max([core.passed[last - 1] + core.plan.issue_cycles(last - 1) for core, _, last in parts], default=start)
+    return LayerTime(
+        name=layer.name,
+        operation=layer.operation,
+        start=start,
+        end=end,
+        cycles=end - start,
+        macs=cost.macs,
+        dram_bytes=cost.dram_bytes,
+        bound_cycles=_bound(layer, cost, plan, machine),
+        busy_cycles=busy_cycles(plan, machine, of_streams),
+    )
+
+
+def peak_cycles(cost: Cost, machine: Machine) -> float:
+    """The cycles that one core's matrix unit would take for the multiply-accumulates at its peak."""
+    return sum(number / machine.macs_per_cycle(dtype) for dtype, number in cost.products.items())
+
+
+def _bound(layer: Layer, cost: Cost, plan: Plan, machine: Machine) -> float:
+    """Its MACs on all cores at the peak of the fastest dtype that it multiplies, and its bytes at full width."""
+    peak = max([machine.macs_per_cycle(dtype) for dtype in cost.products], default=machine.macs_per_cycle())
+    cores = sum(stream.stream.role == "core" for stream in plan.streams)
+    return max(layer.macs / (cores * peak), layer.compulsory_bytes / machine.dram_bytes_per_cycle)
+
+
+def _empty(layer: Layer, run: Run) -> int:
+    """When a layer without instructions is passed."""
+    passed = run.cores[0].passed
+    return passed[layer.first] if layer.first < len(passed) else 0
+
+
+def _check_borders(layer: Layer, core: Core, first: int, last: int) -> None:
+    counts, passed = core.plan.structure.counts, core.passed
+    if any(counts[place] for place in (first, last) if place < len(counts)):
+        raise SimulationError(f"the layer {layer.name!r} must begin and end outside of loops; move its borders")
+    if min(passed[first], passed[last - 1]) < 0:
+        raise SimulationError(
+            f"the layer {layer.name!r} must begin and end with instructions that are executed; move its borders"
+        )
