@@ -34,6 +34,7 @@ class Process:
     """A process that has ended; the peak is that of its resident memory."""
 
     seconds: float
+    processor_seconds: float
     peak_bytes: int
     output: str
 
@@ -61,7 +62,7 @@ def start(*command: str, **environment: str) -> Process:
         child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         sys.exit(f"{' '.join(command)} ended with exit code {child.returncode}")
-    return Process(perf_counter() - begun, usage.ru_maxrss * RSS_UNIT, output)
+    return Process(perf_counter() - begun, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * RSS_UNIT, output)
 
 
 def child(task: str, network: str, runs: int) -> tuple[dict[str, Any], int]:

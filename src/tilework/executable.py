@@ -20,7 +20,7 @@ from tilework.isa.container import load_program, save
 from tilework.isa.program import Program
 from tilework.machine.load import load_machine
 from tilework.machine.machine import Machine
-from tilework.network.graph import Graph
+from tilework.network.graph import FLOATING_BYTES, INPUT, Graph, Tensor
 from tilework.network.weights import Weights
 from tilework.simulator.cycle import Result, simulate
 from tilework.simulator.functional import Interpreter
@@ -46,12 +46,29 @@ class Executable:
     def _interpreter(self) -> Interpreter:
         return Interpreter(self.program)
 
-    def run(self, *inputs: Array, progress: LayerDone | None = None, **named: Array) -> dict[str, Array]:
-        """The outputs by name, float32, for inputs in the network's order or by name, in their logical shapes.
+    @cached_property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """What `run` takes: the network's inputs; of a program from a file the program's own."""
+        if self.source is not None:
+            return self.source[0].inputs
+        return tuple(Tensor(port.name, port.shape, role=INPUT) for port in self.program.inputs)
 
-        Raises SimulationError for inputs that are missing or have another shape.
+    def run(self, *inputs: Array, progress: LayerDone | None = None, **named: Array) -> dict[str, Array]:
+        """The outputs by name for inputs in the network's order or by name, in their logical shapes.
+
+        Inputs are rounded to the dtypes that the program keeps them in; what the processor computes comes as float32,
+        or as int32 if it is kept as that. The host does its part before and after. Raises SimulationError or
+        NetworkError for inputs that are missing or have another shape.
         """
-        given: dict[str, Array] = dict(zip((p.name for p in self.program.inputs), inputs, strict=False)) | named
+        given: dict[str, Array] = dict(zip((t.name for t in self.inputs), inputs, strict=False)) | named
+        if self.compilation is None or not self.compilation.host.operations or self.source is None:
+            return self._run_program(given, progress)
+        host, weights = self.compilation.host, self.compilation.weights
+        values = host.prepare(self.source[0], given, weights)
+        values |= self._run_program({t.name: values[t.name] for t in host.device.inputs}, progress)
+        return host.finish(values, self.source[0].outputs, weights)
+
+    def _run_program(self, given: dict[str, Array], progress: LayerDone | None) -> dict[str, Array]:
         done = 0
 
         def layer_done(_: object) -> None:
@@ -110,18 +127,24 @@ def compile_network(
     weights: Weights | str | Path | None = None,
     *,
     seed: int | None = None,
+    dtype: str | None = None,
+    cores: int | None = None,
+    split: str = "auto",
     progress: LayerDone | None = None,
 ) -> Executable:
     """Compile a network (a graph, or what the command line takes for one) for a processor.
 
-    Without weights those shipped with Tilework are used, else random ones from `seed`. Raises NetworkError,
+    Without weights those shipped with Tilework are used, else random ones from `seed`. `dtype` is that of all numbers
+    in the program's memories: float32, if the processor has it, unless said otherwise. The first `cores` of the
+    processor's work, or all; `split` says what they share: "data" the inputs of a batch, "model" the outputs of each
+    layer (channels, rows of pixels, heads), "auto" for each layer what is faster by estimate. Raises NetworkError,
     WeightsError, MachineError or CompileError for what can't be read or doesn't fit the processor.
     """
     graph = resolve(network) if isinstance(network, str) else network
     target = machine if isinstance(machine, Machine) else load_machine(machine)
     if not isinstance(weights, Weights):
         weights = find_weights(graph, network if isinstance(network, str) else "", weights, seed)
-    compilation = compile_graph(graph, weights, target, progress)
+    compilation = compile_graph(graph, weights, target, progress, dtype, cores, split)
     return Executable(compilation.program, compilation, (graph, weights))
 
 
@@ -130,7 +153,21 @@ def load_executable(path: str | Path, machine: str | None = None) -> Executable:
     return Executable(load_program(path, machine))
 
 
-def random_inputs(program: Program, seed: int = 0) -> dict[str, Array]:
-    """Uniform values in 0..1 for every input, the same for the same seed."""
+def random_inputs(target: Program | Executable, seed: int = 0) -> dict[str, Array]:
+    """Values for every input, the same for the same seed: uniform in 0..1; whole numbers below the size of the table
+    that they look up, else 0 or 1."""
     generator = np.random.default_rng(seed)
-    return {port.name: generator.random(port.shape, dtype=np.float32) for port in program.inputs}
+    executable = Executable(target) if isinstance(target, Program) else target
+    return {tensor.name: _random(executable, tensor, generator) for tensor in executable.inputs}
+
+
+def _random(executable: Executable, tensor: Tensor, generator: np.random.Generator) -> Array:
+    if tensor.dtype in FLOATING_BYTES:
+        return generator.random(tensor.shape, dtype=np.float32)
+    tables = [
+        graph.tensors[node.inputs[1]].shape[0]
+        for graph in (executable.source or ())[:1]
+        for node in graph.nodes
+        if node.label == "embedding" and node.inputs[0] == tensor.name
+    ]
+    return generator.integers(0, min(tables, default=2), tensor.shape).astype(tensor.dtype)

@@ -45,6 +45,25 @@ def test_reads_the_ten_held_out_digits_and_equals_onnx_runtime() -> None:
         assert np.sum(outputs["softmax"]) == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_reads_the_digits_in_16_bits(dtype: str) -> None:
+    on = ("--for", "datacentre", "--cores", "1", "--input", STRIP)
+    full, half = document("lenet5", *on), document("lenet5", *on, "--dtype", dtype, "--check")
+    assert [classes[0] for classes in half["classes"]] == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
+    assert 0 < half["max_abs_error"] < 0.02
+    assert half["dram_bytes"] < 0.6 * full["dram_bytes"]
+    assert half["cycles"] < full["cycles"]
+
+
+def test_a_dtype_that_the_processor_lacks() -> None:
+    result = run("lenet5", "--for", "tpu-v1")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "tilework: the matrix unit of tpu-v1 must multiply one of float32, float16, bfloat16 to run a compiled "
+        "network, not only int8; use another machine\n"
+    )
+
+
 def test_text_says_what_was_read_with_which_weights_and_at_what_cost() -> None:
     text = run("lenet5", "--input", STRIP, "--check").stdout
     assert "it reads  7 2 1 0 4 1 4 9 5 9" in text
@@ -166,7 +185,8 @@ def test_program_for_another_machine_and_options_that_a_program_fixes(tmp_path: 
     assert other.stderr == f"tilework: {file} was compiled for dlp-s, not for dlp-x; compile it again for dlp-x\n"
     fixed = run(file, "--seed", "1")
     assert fixed.stderr == (
-        f"tilework: {file} holds its weights and its batch; leave out --weights, --seed and --batch\n"
+        f"tilework: {file} holds its weights, its batch, its dtype and what each core does; "
+        "leave out --weights, --seed, --batch, --dtype, --cores and --split\n"
     )
     checked = run(file, "--check")
     assert checked.stderr == (

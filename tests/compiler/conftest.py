@@ -14,7 +14,8 @@ import pytest
 from tilework.compiler.pipeline import Compilation, compile_graph
 from tilework.errors import CompileError, NetworkError
 from tilework.frontend.weight_files import seeded
-from tilework.machine.machine import Control, Dram, Machine, MatrixUnit, Scratchpad, VectorUnit
+from tilework.machine.machine import Control, Dram, Machine, Scratchpad, VectorUnit
+from tilework.machine.matrix import InnerProductArray
 from tilework.network.graph import Graph, GraphBuilder
 from tilework.network.operations import OPERATIONS, Shape, expand
 
@@ -28,7 +29,13 @@ MACHINE = Machine(
     dram=Dram(capacity_bytes=1 << 24, bandwidth_bytes_per_second=16e9, latency_cycles=3, energy_per_byte_joules=1.0),
     nram=Scratchpad(capacity_bytes=4096, energy_per_byte_joules=1.0),
     wram=Scratchpad(capacity_bytes=4096, energy_per_byte_joules=1.0),
-    matrix=MatrixUnit("inner-product", neurons=4, synapses=4, pipeline_cycles=2, energy_per_mac_joules=1.0),
+    matrix=InnerProductArray(
+        neurons=4,
+        synapses=4,
+        pipeline_cycles=2,
+        energy_per_mac_joules={"float32": 1.0},
+        rates={"float32": 1},
+    ),
     vector=VectorUnit(lanes=8, pipeline_cycles=3, energy_per_operation_joules=1.0, cycles={"exp": 4, "pow": 8}),
     control=Control(queue_depth=4),
 )
@@ -233,8 +240,18 @@ class Drawing:
         self.node("reduce", source, axes=axes, keep=not self.often(), update=update, mean=mean)
 
     def pointwise(self, source: str) -> None:
-        body = one_of(self.choose, ("x0 / (1 + exp(0 - x0))", "sqrt(x0 * x0 + 1) - min(x0, 0.5)", "0.25", "x0"))
+        body = one_of(
+            self.choose,
+            (
+                *("x0 / (1 + exp(0 - x0))", "sqrt(x0 * x0 + 1) - min(x0, 0.5)", "0.25", "x0"),
+                *("select(less(x0, 0), 0.5 * x0, 1)", "erf(x0) + 1 / (abs(x0) + 1)"),
+            ),
+        )
         self.node("pointwise", source, body=body)
+        if not self.often():
+            same = [name for name in self.values if self.shapes[name] == self.shapes[source]]
+            other = str(one_of(self.choose, same))
+            self.node("pointwise", source, other, self.values[-1], body="select(less(x0, x1), x1, x2)")
 
     def slice(self, source: str) -> None:
         shape = self.shapes[source]

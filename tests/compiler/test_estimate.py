@@ -22,6 +22,14 @@ from tilework.frontend.weight_files import seeded
 from tilework.frontend.zoo import network
 from tilework.machine.load import load_machine
 from tilework.machine.machine import Control, Machine
+from tilework.machine.matrix import (
+    DATAFLOWS,
+    ConvolutionCore,
+    InnerProductArray,
+    MatrixUnit,
+    ScalarMacArray,
+    SystolicArray,
+)
 from tilework.network.graph import Graph, Tensor
 from tilework.network.text import parse_nest
 from tilework.simulator.cycle import LayerTime, simulate
@@ -51,6 +59,30 @@ def test_every_temporary_tile_is_counted(small: Callable[..., Machine]) -> None:
     assert tile(group, small(20, 0)).tiles == {"i": 1}
     with pytest.raises(CompileError, match="NRAM of at least 20 bytes, not 16"):
         tile(group, small(16, 0))
+
+
+COSTS: dict[str, Any] = {"pipeline_cycles": 3, "energy_per_mac_joules": {"float32": 1.0}, "rates": {"float32": 1}}
+UNITS: dict[str, MatrixUnit] = {
+    "inner-product": InnerProductArray(neurons=4, synapses=3, **COSTS),
+    "scalar-mac": ScalarMacArray(macs=7, **COSTS),
+    "convolution-core": ConvolutionCore(macs=16, atom=4, winograd=False, **COSTS),
+    "two products a cycle": InnerProductArray(neurons=2, synapses=3, **(COSTS | {"rates": {"float32": 2}})),
+} | {flow: SystolicArray(array_rows=3, array_columns=5, dataflow=flow, **COSTS) for flow in DATAFLOWS}
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@settings(max_examples=15, derandomize=True, deadline=None)
+@given(data=st.data())
+def test_the_matrix_unit_s_cycles_are_exact(unit: str, data: Any, draw: Draw) -> None:
+    """Of every kind of unit, ragged tiles included: what its instructions take in the program."""
+    graph, drawn = draw(data)
+    machine = replace(drawn.program.machine, matrix=UNITS[unit])
+    compilation = compile_graph(graph, seeded(graph, 3), machine)
+    times = simulate(compilation.program).layers
+    for group, tiling, time in zip(compilation.groups, compilation.tilings, times, strict=True):
+        sizes = [np.array([tiling.tiles[loop]], np.int64) for loop in tiling.order]
+        estimator = Estimator(group, tiling.plan, machine, tiling.order, tiling.parallel, sizes)
+        assert float(estimator.matrix[0]) == time.busy_cycles["matrix"]
 
 
 def machines() -> dict[str, Machine]:

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tilework.compiler.axes import axis_order, axis_strides
 from tilework.compiler.fuse import fuse
 from tilework.compiler.group import Group
-from tilework.compiler.memory import ALIGNMENT, DramMap, axis_order, axis_strides, map_dram
+from tilework.compiler.memory import ALIGNMENT, DramMap, map_dram
 from tilework.compiler.pipeline import Compilation
-from tilework.compiler.tile import tile
+from tilework.compiler.split import best_split
 from tilework.machine.machine import Machine
 from tilework.network.graph import Graph
 from tilework.network.graph_text import parse_graph
@@ -35,13 +36,14 @@ def test_tensors_are_dense_and_images_have_their_channels_last(
     sizes: tuple[int, ...], order: tuple[int, ...], strides: tuple[int, ...]
 ) -> None:
     assert axis_order(len(sizes)) == order
-    assert axis_strides(sizes) == strides
+    assert axis_strides(sizes, "float32") == strides
+    assert axis_strides(sizes, "bfloat16") == tuple(stride // 2 for stride in strides)
 
 
 def mapped(text: str, machine: Machine) -> DramMap:
     graph = parse_graph(text)
     groups = fuse(graph)
-    return map_dram(graph, groups, tuple(tile(group, machine) for group in groups))
+    return map_dram(graph, [best_split(group, machine, 1, "auto").apply(group, 1) for group in groups])
 
 
 def test_the_space_of_dead_activations_is_used_again(small: Callable[..., Machine]) -> None:
@@ -71,9 +73,9 @@ z = conv2d(y, w, b)
 output z
 """
     dram = mapped(text, small())
-    names = [(constant.tensor.name, constant.group, constant.address) for constant in dram.constants]
-    assert names == [("w", 0, 0), ("b", None, 576), ("w", 1, 640)]
-    assert dram.packed == {(0, 1): 0, (1, 1): 640}
+    names = [(constant.tensor.name, constant.part is None, constant.address) for constant in dram.constants]
+    assert names == [("w", False, 0), ("b", True, 576), ("w", False, 640)]
+    assert dram.packed == {(0, 0, 1): 0, (1, 0, 1): 640}
     assert dram.weight_bytes == 640 + 576
     assert min(dram.plain[name] for name in "xyz") == dram.weight_bytes
 
@@ -105,6 +107,6 @@ def test_live_activations_do_not_overlap(data: Any, draw: Callable[[Any], tuple[
     for one, other in combinations(live, 2):
         if live[one] & live[other]:
             assert places[one][1] <= places[other][0] or places[other][1] <= places[one][0], f"{one} and {other}"
-    constants = sorted((c.address, c.address + c.tensor.size_bytes) for c in dram.constants)
+    constants = sorted((c.address, c.address + c.size_bytes) for c in dram.constants)
     for (_, high), (low, _) in pairwise([*constants, (dram.weight_bytes, dram.weight_bytes)]):
         assert high <= low

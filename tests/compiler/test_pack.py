@@ -15,6 +15,7 @@ from tilework.compiler.fuse import fuse
 from tilework.compiler.memory import map_dram
 from tilework.compiler.pack import pack_weights
 from tilework.compiler.pipeline import Compilation
+from tilework.compiler.split import Split
 from tilework.compiler.tile import Tiling
 from tilework.errors import WeightsError
 from tilework.network.graph import Graph
@@ -39,8 +40,7 @@ def packed(text: str, tiles: dict[str, int], parallel: int, level: int) -> list[
     plan = plan_buffers(groups[0])
     assert [buffer.packed for buffer in plan.buffers] == [False, True, False]
     tiling = Tiling(tuple(tiles), tiles, parallel, (0, level, parallel), (1, 1, 1), 0.0, 1, plan)
-    dram = map_dram(graph, groups, (tiling,))
-    image = pack_weights(dram, groups, (tiling,), counted(graph))
+    image = pack_weights(map_dram(graph, [Split(None, tiling).apply(groups[0], 1)]), counted(graph))
     assert image.dtype == np.uint8
     assert not image.flags.writeable
     return [int(value) for value in image.view(np.float32)[: graph.tensors["w"].elements]]
@@ -78,7 +78,7 @@ def test_what_is_not_packed_has_its_channels_last() -> None:
     graph = parse_graph(text)
     groups = fuse(graph)
     tiling = Tiling((), {}, 0, (0, 0, 0), (1, 1, 1), 0.0, 1, plan_buffers(groups[0]))
-    image = pack_weights(map_dram(graph, groups, (tiling,)), groups, (tiling,), counted(graph))
+    image = pack_weights(map_dram(graph, [Split(None, tiling).apply(groups[0], 1)]), counted(graph))
     assert list(image.view(np.float32)[:6]) == [0, 3, 1, 4, 2, 5]
 
 
@@ -93,8 +93,9 @@ def test_weights_that_do_not_fit(weights: Weights, message: str) -> None:
     graph = parse_graph(LINEAR)
     groups = fuse(graph)
     tiling = Tiling((), {}, 0, (0, 0, 0), (1, 1, 1), 0.0, 1, plan_buffers(groups[0]))
+    dram = map_dram(graph, [Split(None, tiling).apply(groups[0], 1)])
     with pytest.raises(WeightsError) as caught:
-        pack_weights(map_dram(graph, groups, (tiling,)), groups, (tiling,), weights)
+        pack_weights(dram, weights)
     assert str(caught.value) == message
 
 
@@ -107,13 +108,13 @@ def test_packed_weights_hold_every_element_and_are_loaded_from_end_to_end(
     _, compilation = draw(data)
     graph, program = compilation.graph, compilation.program
     weights = counted(graph)
-    image = pack_weights(compilation.dram, compilation.groups, compilation.tilings, weights).view(np.float32)
+    image = pack_weights(compilation.dram, weights).view(np.float32)
     ends = {}
     for constant in compilation.dram.constants:
-        first, last = constant.address // 4, constant.address // 4 + constant.tensor.elements
+        first, last = constant.address // 4, (constant.address + constant.size_bytes) // 4
         if constant.tensor.name in graph.tensors:  # a folded one is made of others
             assert sorted(image[first:last]) == list(range(last - first))
-        if constant.group is not None:
+        if constant.part is not None:
             ends[constant.address] = constant.address
     for place, counters in walk(program.instructions, analyse(program.instructions)):
         instruction = program.instructions[place]
@@ -125,5 +126,5 @@ def test_packed_weights_hold_every_element_and_are_loaded_from_end_to_end(
                 assert address <= ends[owner]
                 ends[owner] = max(ends[owner], address + 4 * instruction.descriptor.iterations)
     for constant in compilation.dram.constants:
-        if constant.group is not None:
+        if constant.part is not None:
             assert ends[constant.address] == constant.address + constant.tensor.size_bytes

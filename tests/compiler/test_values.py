@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from tilework.compiler.pipeline import Compilation
 from tilework.frontend.onnx_runtime import run_onnx
 from tilework.frontend.weight_files import seeded
-from tilework.machine.machine import Machine, MatrixUnit
+from tilework.machine.machine import Machine
+from tilework.machine.matrix import InnerProductArray
 from tilework.network.execute import execute
 from tilework.network.graph import Graph
 from tilework.network.graph_text import parse_graph
@@ -136,6 +137,11 @@ def test_onnx_runtime_agrees(
 ) -> None:
     graph = parse_graph(f"graph case\n{text}\n")
     inputs = random_inputs(graph)
-    machine = replace(small(700, 500), matrix=MatrixUnit("inner-product", 3, 5, 1, 1.0))
+    machine = replace(
+        small(700, 500),
+        matrix=InnerProductArray(
+            neurons=3, synapses=5, pipeline_cycles=1, energy_per_mac_joules={"float32": 1.0}, rates={"float32": 1}
+        ),
+    )
     got = run(compile_grown(graph, machine).program, inputs)
     assert_close(got, run_onnx(graph, seeded(graph, 3), inputs))

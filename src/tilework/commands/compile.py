@@ -7,8 +7,16 @@ from typing import Any
 
 import click
 
-from tilework.commands.options import json_option, machine_option, network_options, print_json, weights_options
+from tilework.commands.options import (
+    dtype_option,
+    json_option,
+    machine_option,
+    network_options,
+    print_json,
+    weights_options,
+)
 from tilework.commands.progress import progress, working
+from tilework.commands.sharing import cores_options
 from tilework.compiler.pipeline import STAGES
 from tilework.executable import Executable, compile_network, find_weights
 from tilework.frontend.resolve import resolve
@@ -17,6 +25,8 @@ from tilework.frontend.resolve import resolve
 @click.command()
 @network_options
 @machine_option
+@cores_options
+@dtype_option
 @weights_options
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="The executable to write, FILE.tile.")
 @click.option("--stage", type=click.Choice(STAGES), help="Print what this stage of the compiler made.")
@@ -26,6 +36,9 @@ def compile(
     inputs: tuple[str, ...],
     batch: int | None,
     machine: str | None,
+    cores: int | None,
+    split: str | None,
+    dtype: str | None,
     weights: str | None,
     seed: int | None,
     output: str | None,
@@ -39,11 +52,13 @@ def compile(
       tilework compile lenet5 --for dlp-s -o lenet5.tile
       tilework compile alexnet --for dlp-s --stage tile
       tilework compile lenet5 --for dlp-s --stage lower
+      tilework compile resnet50 --batch 4 --for dlp-m4 --split data
     """
     graph = resolve(network, batch, inputs)
     with progress("compiling") as moved:
+        found = find_weights(graph, network, weights, seed)
         executable = compile_network(
-            graph, machine or "dlp-s", find_weights(graph, network, weights, seed), progress=moved
+            graph, machine or "dlp-s", found, cores=cores, split=split or "auto", dtype=dtype, progress=moved
         )
     if output:
         with working("packing weights"):
@@ -62,7 +77,8 @@ def _record(executable: Executable, output: str | None) -> dict[str, Any]:
         "network": program.name,
         "machine": program.machine.name,
         "weights": program.facts["weights"],
-        "instructions": len(program.instructions),
+        "cores": sum(stream.role == "core" for stream in program.streams),
+        "instructions": sum(len(stream.instructions) for stream in program.streams),
         "bytes": Path(output).stat().st_size if output else program.weight_bytes,
         "host_operations": list(program.host_operations),
         "dram_bytes": cost.dram_bytes,
@@ -78,9 +94,10 @@ def _text(executable: Executable, output: str | None) -> str:
     done = [f"  {line}" for line in record["log"]] or ["  nothing to simplify"]
     fused = [f"  {layer.name}: {layer.operation}" for layer in executable.program.layers]
     host = ", ".join(record["host_operations"]) or "none"
+    cores = f" ({record['cores']} cores)" if record["cores"] > 1 else ""
     return "\n".join(
         (
-            f"{record['network']} for {record['machine']}, weights {record['weights']}",
+            f"{record['network']} for {record['machine']}{cores}, weights {record['weights']}",
             "simplified:",
             *done,
             f"layers ({len(fused)}):",

@@ -41,6 +41,13 @@ def print_json(document: dict[str, Any]) -> None:
 machine_option = click.option("--for", "machine", metavar="MACHINE", help="The processor (default dlp-s).")
 
 
+dtype_option = click.option(
+    "--dtype",
+    metavar="DTYPE",
+    help="What the program's numbers are: float32 (the default, if the processor has it), float16 or bfloat16.",
+)
+
+
 def weights_options(command: Command) -> Command:
     """--weights and --seed, as the parameters `weights` and `seed` of `executable.find_weights`."""
     for option in (

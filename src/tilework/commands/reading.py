@@ -9,8 +9,8 @@ from zipfile import BadZipFile
 import numpy as np
 
 from tilework.errors import ImageError
-from tilework.executable import Array, random_inputs
-from tilework.isa.program import Port, Program
+from tilework.executable import Array, Executable, random_inputs
+from tilework.network.graph import FLOATING_BYTES, Tensor
 
 
 @dataclass(frozen=True)
@@ -22,22 +22,22 @@ class Reading:
     digits: bool = False
 
 
-def read_inputs(program: Program, file: str | None) -> Reading:
+def read_inputs(executable: Executable, file: str | None) -> Reading:
     """The inputs from a file; seeded random ones without it.
 
     Raises ImageError where the file cannot be read or isn't what the network takes.
     """
     if file is None:
-        return Reading([random_inputs(program)], "uniform random numbers (seed 0)")
-    if len(program.inputs) != 1:
-        raise ImageError(f"--input needs a network of one input, not {len(program.inputs)}; leave it out")
-    port = program.inputs[0]
+        return Reading([random_inputs(executable)], "uniform random numbers (seed 0)")
+    if len(executable.inputs) != 1:
+        raise ImageError(f"--input needs a network of one input, not {len(executable.inputs)}; leave it out")
+    port = executable.inputs[0]
     if Path(file).suffix in (".npy", ".npz"):
         return Reading([{port.name: _array(file, port)}], file)
     return _picture(file, port)
 
 
-def _array(file: str, port: Port) -> Array:
+def _array(file: str, port: Tensor) -> Array:
     try:
         loaded = np.load(file, allow_pickle=False)
         values = np.asarray(loaded[port.name] if isinstance(loaded, np.lib.npyio.NpzFile) else loaded)
@@ -48,10 +48,10 @@ def _array(file: str, port: Port) -> Array:
     if values.shape != port.shape or values.dtype.kind not in "fiub":
         came = f"{values.dtype} {list(values.shape)}"
         raise ImageError(f"{file} must hold numbers of the shape {list(port.shape)}, not {came}")
-    return values.astype(np.float32)
+    return values.astype(np.float32 if port.dtype in FLOATING_BYTES else port.dtype)
 
 
-def _picture(file: str, port: Port) -> Reading:
+def _picture(file: str, port: Tensor) -> Reading:
     from tilework.frontend.images import digits, photograph
 
     if len(port.shape) == 4 and port.shape[1:] == (1, 28, 28):

@@ -7,16 +7,17 @@ from typing import Any
 import click
 import numpy as np
 
-from tilework.commands.options import json_option, machine_option, print_json, weights_options
+from tilework.commands.options import dtype_option, json_option, machine_option, print_json, weights_options
 from tilework.commands.progress import progress, working
 from tilework.commands.reading import Reading, read_inputs
+from tilework.commands.sharing import cores_options
 from tilework.errors import ProgramError
 from tilework.executable import Array, Executable, compile_network, find_weights, load_executable
 from tilework.frontend.resolve import resolve
 from tilework.plain import columns, percent
 from tilework.simulator.tables import layers, totals
 
-TOLERANCE = 1e-4
+TOLERANCES = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 8e-2}  # of the largest output
 SHOWN_DIGITS = 50
 
 
@@ -29,6 +30,8 @@ class CheckFailedError(Exception):
 @click.option("--input", "file", metavar="FILE", help="A picture, or an array (.npy, .npz).")
 @click.option("--batch", type=int, metavar="N", help="Inputs at a time.")
 @machine_option
+@cores_options
+@dtype_option
 @weights_options
 @click.option("--check", is_flag=True, help="Compare the outputs with ONNX Runtime's.")
 @json_option
@@ -37,6 +40,9 @@ def run(
     file: str | None,
     batch: int | None,
     machine: str | None,
+    cores: int | None,
+    split: str | None,
+    dtype: str | None,
     weights: str | None,
     seed: int | None,
     check: bool,
@@ -51,9 +57,10 @@ def run(
     Examples:
       tilework run lenet5 --for dlp-s --input examples/digits.png --check
       tilework run vgg19 --for dlp-s --input photo.jpg --weights vgg19.pth
+      tilework run resnet50 --batch 4 --for dlp-m4 --split data
     """
-    executable = _executable(network, batch, machine, weights, seed)
-    reading = read_inputs(executable.program, file)
+    executable = _executable(network, batch, machine, cores, split, dtype, weights, seed)
+    reading = read_inputs(executable, file)
     with progress("running") as moved:
         results = [executable.run(progress=moved, **values) for values in reading.inputs]
     error = _largest_error(executable, reading, results) if check else None
@@ -61,22 +68,34 @@ def run(
         print_json(_record(executable, reading, results, error))
     else:
         click.echo(_text(executable, reading, results, error))
-    _judge(error, results)
+    _judge(error, results, TOLERANCES[executable.program.outputs[0].dtype])
 
 
 def _executable(
-    network: str, batch: int | None, machine: str | None, weights: str | None, seed: int | None
+    network: str,
+    batch: int | None,
+    machine: str | None,
+    cores: int | None,
+    split: str | None,
+    dtype: str | None,
+    weights: str | None,
+    seed: int | None,
 ) -> Executable:
     if not network.endswith(".tile"):
         graph = resolve(network, batch)
         with progress("compiling") as moved:
             found = find_weights(graph, network, weights, seed)
-            executable = compile_network(graph, machine or "dlp-s", found, progress=moved)
+            executable = compile_network(
+                graph, machine or "dlp-s", found, cores=cores, split=split or "auto", dtype=dtype, progress=moved
+            )
         with working("packing weights"):
             executable.program.weights()
         return executable
-    if weights or batch or seed is not None:
-        raise ProgramError(f"{network} holds its weights and its batch; leave out --weights, --seed and --batch")
+    if weights or batch or split or dtype or (seed, cores) != (None, None):
+        raise ProgramError(
+            f"{network} holds its weights, its batch, its dtype and what each core does; "
+            "leave out --weights, --seed, --batch, --dtype, --cores and --split"
+        )
     return load_executable(network, machine)
 
 
@@ -89,11 +108,11 @@ def _largest_error(executable: Executable, reading: Reading, results: list[dict[
     return largest
 
 
-def _judge(error: float | None, results: list[dict[str, Array]]) -> None:
+def _judge(error: float | None, results: list[dict[str, Array]], tolerance: float) -> None:
     scale = max(float(np.abs(values).max(initial=0.0)) for outputs in results for values in outputs.values())
-    if error is not None and not error <= TOLERANCE * max(scale, 1e-30):
+    if error is not None and not error <= tolerance * max(scale, 1e-30):
         raise CheckFailedError(
-            f"the outputs must equal ONNX Runtime's to {TOLERANCE:g} of {scale:g}, not differ by {error:g}"
+            f"the outputs must equal ONNX Runtime's to {tolerance:g} of {scale:g}, not differ by {error:g}"
         )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tilework.errors import CompileError
-from tilework.isa.table import REDUCE_OF, VECTOR_OF
+from tilework.isa.table import OPCODES, REDUCE_OF, VECTOR_OF
 from tilework.network.functions import UPDATES
-from tilework.network.nest import CONTRACTION, Access, Apply, Constant, Expression, Nest, applications
+from tilework.network.nest import CONTRACTION, Access, Apply, Constant, Expression, Nest
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,28 @@ class Step:
     sources: tuple[Source, ...]
 
 
+@dataclass(frozen=True)
+class _Call:
+    """An instruction and what it is applied to; `vwhere` has a third argument, for the places that it leaves."""
+
+    mnemonic: str
+    arguments: tuple[_Value, ...]
+
+
+_Value = Access | Constant | _Call
+
+
 def steps(nest: Nest) -> tuple[Step, ...]:
     """The instructions of a vector nest, in order; a reduction comes last and reads one access or temporary.
 
-    Subexpressions go to temporaries and only the last instruction writes the output, so that the output may share its
-    tile with the operand of equal index.
+    Subexpressions go to temporaries. What is written to the output is no operand of equal index of a later step, so
+    that the output may share its tile with such an operand.
     """
     writer = _Writer(nest)
     if nest.update == "=":
-        writer.root(nest.body)
+        writer.root(_value(nest.body))
     else:
-        source = writer.operand(nest.body)
+        source = writer.operand(_value(nest.body))
         function = UPDATES[nest.update].function or ""
         writer.steps.append(Step(REDUCE_OF[function].mnemonic, None, (source,)))
     return tuple(writer.steps)
@@ -55,13 +66,45 @@ def scratch_count(nest: Nest) -> int:
 
 def functions(nest: Nest) -> tuple[str, ...]:
     """The functions that the nest's instructions apply, one per instruction; `copy` for a plain move."""
-    if nest.update == "=":
-        return tuple(applications(nest.body)) or ("copy",)
-    return (*applications(nest.body), UPDATES[nest.update].function or "copy")
+    return tuple(OPCODES[step.mnemonic].function or "copy" for step in steps(nest))
+
+
+def _value(expression: Expression) -> _Value:
+    """The expression in the processor's functions, which include 1/x, 1/(1+exp(-x)) and a choice in place."""
+    if not isinstance(expression, Apply):
+        return expression
+    if expression.function == "div":
+        return _division(*expression.arguments)
+    mnemonic = "vwhere" if expression.function == "select" else VECTOR_OF[expression.function].mnemonic
+    return _Call(mnemonic, tuple(map(_value, expression.arguments)))
+
+
+def _division(dividend: Expression, divisor: Expression) -> _Value:
+    is_one = dividend == Constant(1.0)
+    negated = _negated_exponent(divisor)
+    if negated is not None:
+        sigmoid = _Call("vsigmoid", (_value(negated),))
+        return sigmoid if is_one else _Call("vmul", (_value(dividend), sigmoid))
+    if is_one:
+        return _Call("vrecip", (_value(divisor),))
+    return _Call("vdiv", (_value(dividend), _value(divisor)))
+
+
+def _negated_exponent(expression: Expression) -> Expression | None:
+    """The a of 1 + exp(0 - a), else None."""
+    one, zero = Constant(1.0), Constant(0.0)
+    if isinstance(expression, Apply) and expression.function == "add" and one in expression.arguments:
+        power = expression.arguments[expression.arguments[0] == one]
+        if isinstance(power, Apply) and power.function == "exp":
+            (exponent,) = power.arguments
+            if isinstance(exponent, Apply) and exponent.function == "sub" and exponent.arguments[0] == zero:
+                return exponent.arguments[1]
+    return None
 
 
 class _Writer:
     def __init__(self, nest: Nest) -> None:
+        self.nest = nest
         self.steps: list[Step] = []
         self.free: list[int] = []
         self.made = 0
@@ -71,25 +114,51 @@ class _Writer:
                 "split it into an elementwise nest and a reduction"
             )
 
-    def root(self, body: Expression) -> None:
-        if isinstance(body, Apply):
-            sources = tuple(self.operand(a) for a in body.arguments)
-            self.steps.append(Step(VECTOR_OF[body.function].mnemonic, None, sources))
+    def root(self, body: _Value) -> None:
+        if not isinstance(body, _Call):
+            self.write("vcopy", None, body)
+            return
+        sources = [self.operand(argument) for argument in body.arguments]
+        if body.mnemonic != "vwhere":
+            self.write(body.mnemonic, None, *sources)
+        elif any(isinstance(s, Access) and s.index == self.nest.output.index for s in sources[:2]):
+            self.write("vcopy", None, self.choose(*sources))
         else:
-            self.steps.append(Step("vcopy", None, (body,)))
+            self.write("vcopy", None, sources[2])
+            self.write("vwhere", None, *sources[:2])
 
-    def operand(self, expression: Expression) -> Source:
-        """What holds the value of an expression: itself if it is a leaf, else a temporary."""
-        if not isinstance(expression, Apply):
-            return expression
-        sources = tuple(self.operand(a) for a in expression.arguments)
-        for source in sources:
-            if isinstance(source, Scratch):
-                self.free.append(source.index)
-        target = Scratch(self.free.pop() if self.free else self._new())
-        self.steps.append(Step(VECTOR_OF[expression.function].mnemonic, target, sources))
+    def operand(self, value: _Value) -> Source:
+        """What holds a value: itself if it is a leaf, else a temporary."""
+        if not isinstance(value, _Call):
+            return value
+        sources = [self.operand(argument) for argument in value.arguments]
+        if value.mnemonic == "vwhere":
+            return self.choose(*sources)
+        self.release(sources)
+        target = self.temporary()
+        self.write(value.mnemonic, target, *sources)
         return target
 
-    def _new(self) -> int:
+    def choose(self, condition: Source, chosen: Source, other: Source) -> Scratch:
+        """A temporary that holds `chosen` where the condition does, and else what `other` holds."""
+        if isinstance(other, Scratch):
+            target = other
+        else:
+            target = self.temporary()
+            self.write("vcopy", target, other)
+        self.write("vwhere", target, condition, chosen)
+        self.release([condition, chosen])
+        return target
+
+    def write(self, mnemonic: str, target: Scratch | None, *sources: Source) -> None:
+        self.steps.append(Step(mnemonic, target, sources))
+
+    def temporary(self) -> Scratch:
+        """A tile that no value needs now."""
+        if self.free:
+            return Scratch(self.free.pop())
         self.made += 1
-        return self.made - 1
+        return Scratch(self.made - 1)
+
+    def release(self, sources: list[Source]) -> None:
+        self.free += [source.index for source in sources if isinstance(source, Scratch)]

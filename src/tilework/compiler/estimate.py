@@ -9,21 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from math import prod
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tilework.compiler.body import functions
-from tilework.compiler.buffers import Buffer, Plan, contraction_operands, unit_of
-from tilework.compiler.group import Group
-from tilework.isa.instruction import ELEMENT_BYTES
-from tilework.machine.machine import Machine
+from tilework.compiler.buffers import contraction_operands, unit_of
+from tilework.compiler.volume import Numbers, Volumes
 from tilework.network.nest import CONTRACTION, Nest
-
-Numbers = npt.NDArray[np.float64]
-Sizes = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -48,70 +43,8 @@ class _Level:
     entries: Numbers
 
 
-class Estimator:
-    """Footprints and times of a group under one loop order; `sizes[d]` are the candidate tiles of loop `order[d]`."""
-
-    def __init__(
-        self, group: Group, plan: Plan, machine: Machine, order: tuple[str, ...], parallel: int, sizes: list[Sizes]
-    ) -> None:
-        self.group, self.plan, self.machine = group, plan, machine
-        self.order, self.parallel = order, parallel
-        self.sizes = dict(zip(order, sizes, strict=True))
-        self.counts = {loop: -(-group.extents[loop] // size) for loop, size in self.sizes.items()}
-        self.one = np.ones(sizes[0].shape if sizes else (1,))
-        self._cache: dict[tuple[str, int, int], Numbers] = {}
-
-    def footprint(self, levels: tuple[int, ...], slots: tuple[int, ...]) -> tuple[Numbers, Numbers]:
-        """Bytes of NRAM and of WRAM that the buffers take."""
-        total = {"nram": 0 * self.one, "wram": 0 * self.one}
-        for index, buffer in enumerate(self.plan.buffers):
-            total[buffer.memory] = total[buffer.memory] + self.box(index, levels[index]) * slots[index] * buffer.copies
-        return total["nram"], total["wram"]
-
-    def box(self, index: int, level: int) -> Numbers:
-        """Bytes of one tile of a buffer."""
-        key = ("box", index, level)
-        if key not in self._cache:
-            buffer = self.plan.buffers[index]
-            self._cache[key] = ELEMENT_BYTES * self.one * self._elements(buffer, self._ranges(level))
-        return self._cache[key]
-
-    def _ranges(self, level: int) -> dict[str, Any]:
-        inside = {loop: self.sizes[loop] for loop in self.order[:level]}
-        return self.group.extents | inside
-
-    def _elements(self, buffer: Buffer, ranges: dict[str, Any]) -> Any:
-        if buffer.packed:
-            return prod((ranges[loop] for loop in buffer.access.loops()), start=1)
-        return prod(1 + sum(abs(c) * (ranges[n] - 1) for n, c in axis.terms) for axis in buffer.access.index)
-
-    def traffic(self, index: int, level: int, padding: bool = False) -> Numbers:
-        """Bytes that a buffer moves to or from DRAM in all, or fills its tiles with if `padding` counts too."""
-        key = ("filled" if padding else "moved", index, level)
-        if key not in self._cache:
-            buffer = self.plan.buffers[index]
-            loops = buffer.access.loops()
-            outside = self.order[:level]
-            repeats = prod((self.counts[loop] for loop in outside if loop not in loops), start=1)
-            self._cache[key] = ELEMENT_BYTES * self.one * repeats * self._moved(buffer, set(outside), padding)
-        return self._cache[key]
-
-    def _moved(self, buffer: Buffer, outside: set[str], padding: bool) -> Any:
-        """Elements of all the different tiles together, halos counted in each."""
-        if buffer.packed:
-            return prod(self.group.extents[loop] for loop in buffer.access.loops())
-        shape = self.group.tensors[buffer.access.tensor].shape
-        total: Any = 1
-        for axis, size in zip(buffer.access.index, shape, strict=True):
-            tiles = prod((self.counts[n] for n, _ in axis.terms if n in outside), start=1)
-            covered: Any = tiles
-            for name, c in axis.terms:
-                share = tiles // self.counts[name] if name in outside else tiles
-                missing = self.counts[name] if name in outside else 1
-                covered = covered + abs(c) * (self.group.extents[name] - missing) * share
-            low, high = axis.bounds(self.group.extents)
-            total = total * (covered if padding else covered - max(0, -low) - max(0, high - size + 1))
-        return total
+class Estimator(Volumes):
+    """The times of a group under one loop order."""
 
     @cached_property
     def tiles(self) -> Numbers:
@@ -119,29 +52,29 @@ class Estimator:
 
     @cached_property
     def matrix(self) -> Numbers:
-        """Cycles of the main nest's contractions."""
+        """Cycles of the main nest's contractions: of each combination of whole and ragged tiles, times its number."""
         if self.group.main.kind != CONTRACTION:
             return 0 * self.one
-        inputs, weight = (a.loops() for a in contraction_operands(self.group))
-        columns = [n for n, _ in self.group.main.parallel_loops if n in weight and n not in inputs]
+        a, b = contraction_operands(self.group)
         summed = [n for n, _ in self.group.main.reduction_loops]
-        rows = prod(e for n, e in self.group.main.loops if n not in columns and n not in summed)
-        unit = self.machine.matrix
-        steps = self._groups(columns, unit.neurons) * self._groups(summed, unit.synapses) * rows
-        calls = prod(self.counts.values(), start=1)
-        cycles: Numbers = self.one * (steps + calls * unit.pipeline_cycles)
-        return cycles
+        columns = [n for n, _ in self.group.main.parallel_loops if n in b.loops() and n not in a.loops()]
+        rows = [n for n, _ in self.group.main.parallel_loops if n not in columns]
+        unit, dtype = self.machine.matrix, self.group.tensors[a.tensor].dtype
+        total = 0 * self.one
+        for shape in product(*map(self._tile_sizes, (rows, columns, summed))):
+            number = prod(times for times, _ in shape)
+            total = total + number * unit.cycles(*(size for _, size in shape), dtype)
+        return total
 
-    def _groups(self, loops: list[str], width: int) -> Any:
-        """The sum over all tiles of ceil(iterations of `loops` / width)."""
-        whole = prod(self.group.extents[n] for n in loops if n not in self.sizes)
-        cut = [n for n in loops if n in self.sizes]
-        if len(cut) == 1:
-            size, count, extent = self.sizes[cut[0]], self.counts[cut[0]], self.group.extents[cut[0]]
-            last = extent - (count - 1) * size
-            return (count - 1) * -(-size * whole // width) + -(-last * whole // width)
-        together: Any = prod((self.sizes[n] for n in cut), start=whole)
-        return prod((self.counts[n] for n in cut), start=1) * -(-together // width)
+    def _tile_sizes(self, loops: list[str]) -> list[tuple[Any, Any]]:
+        """How many tiles there are of each size, a size being the iterations of some loops together."""
+        sizes: list[tuple[Any, Any]] = [(1, prod(self.group.extents[n] for n in loops if n not in self.sizes))]
+        for loop in loops:
+            if loop in self.sizes:
+                size, count = self.sizes[loop], self.counts[loop]
+                ragged = self.group.extents[loop] - (count - 1) * size
+                sizes = [(t * n, s * m) for t, s in sizes for n, m in ((count - 1, size), (1, ragged))]
+        return sizes
 
     @cached_property
     def vector(self) -> Numbers:
@@ -159,7 +92,8 @@ class Estimator:
         for number, function in enumerate(names := functions(nest)):
             over_box = nest.update != "=" and number < len(names) - 1
             scratch = self.plan.scratch.get(place, 0)
-            work = self.box(scratch, self.parallel) / ELEMENT_BYTES * self.tiles if over_box else nest.iterations
+            size = self.element_bytes(self.plan.buffers[scratch])
+            work = self.box(scratch, self.parallel) / size * self.tiles if over_box else nest.iterations
             cycles = unit.cycles.get(function, 1)
             total = total + work / unit.lanes * cycles + calls * (unit.pipeline_cycles + cycles / 2)
         return total
@@ -168,10 +102,6 @@ class Estimator:
     def inner(self) -> Numbers:
         """How often the main nest runs on a tile."""
         return self.visits(len(self.order))
-
-    def visits(self, level: int) -> Numbers:
-        """How often the code inside the first `level` loops runs."""
-        return self.one * prod((self.counts[loop] for loop in self.order[:level]), start=1)
 
     @cached_property
     def _steps(self) -> list[int]:
@@ -188,12 +118,24 @@ class Estimator:
         contracts = self._main == "matrix"
         compute, runs = (self.matrix, self.inner) if contracts else (self.vector, self.tiles)
         moved = np.maximum(moves.channel, moves.first + moves.store) - moves.last + compute / runs
-        total = np.maximum(self._waiting(compute, levels, slots, moves), moved)
+        pauses = self._pauses(levels, moves.first + compute / runs + moves.last)
+        total = np.maximum(self._waiting(compute, levels, slots, moves) + pauses, moved)
         total = np.maximum(total, self._issued(levels, slots))
         if contracts:
             after = self.vector / self.tiles
             total = np.maximum(total + after, moves.first + compute / self.tiles + self.vector)
         return total + moves.last
+
+    def _pauses(self, levels: tuple[int, ...], each: Numbers) -> Numbers:
+        """What the chunks of a weight take besides: all units run dry between two, and the first is waited for."""
+        chunks = self.chunks(levels)
+        first = sum(self._shared(index) for index, buffer in enumerate(self.plan.buffers) if buffer.packed)
+        return np.maximum(0, chunks - 1) * each + np.where(chunks > 0, first / np.maximum(1, chunks), 0)
+
+    def _shared(self, index: int) -> float:
+        """Cycles of the DRAM channel for a core's share of a weight that the movers load."""
+        share = self.staging.share if self.staging else 0
+        return self.once(index) * share / self.machine.dram_bytes_per_cycle
 
     def _moves(self, levels: tuple[int, ...]) -> _Moves:
         load, store, channel, first, last = (0 * self.one for _ in range(5))
@@ -201,7 +143,11 @@ class Estimator:
             if not (buffer.loaded or buffer.stored):
                 continue
             time, visits = self.transfer(index, level), self.visits(level)
-            channel = channel + self.traffic(index, level) / self.machine.dram_bytes_per_cycle + 0.5 * visits
+            if self.staging and buffer.packed:
+                channel = channel + self._shared(index)
+            else:
+                moved = self.traffic(index, level) * self.bursts(index, level)
+                channel = channel + moved / self.machine.dram_bytes_per_cycle + 0.5 * visits
             if buffer.loaded:
                 load, first = load + time, first + time / visits
             else:
@@ -210,8 +156,11 @@ class Estimator:
 
     def transfer(self, index: int, level: int) -> Numbers:
         """Cycles for which a buffer's tiles keep the load or the store unit busy."""
-        fixed = self.machine.dram.latency_cycles + 0.5
-        return self.visits(level) * fixed + self.traffic(index, level, True) / self.machine.dram_bytes_per_cycle
+        latency, width = self.machine.dram.latency_cycles, self.machine.dram_bytes_per_cycle / self.bursts(index, level)
+        if self.staging and self.machine.sram and self.plan.buffers[index].packed:
+            latency = self.machine.sram.latency_cycles
+            width = self.machine.sram.bandwidth_bytes_per_second / self.machine.clock_hz
+        return self.visits(level) * (latency + 0.5) + self.traffic(index, level, True) / width
 
     def _issued(self, levels: tuple[int, ...], slots: tuple[int, ...]) -> Numbers:
         """The instructions that control issues, one a cycle."""

@@ -51,6 +51,18 @@ class Group:
         found = {(i, a): None for i, nest in enumerate(self.nests) for a in nest.reads if a.tensor not in self.local}
         return tuple(found)
 
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The tensors in the order in which the nests name them."""
+        return tuple(dict.fromkeys(a.tensor for nest in self.nests for a in (nest.output, *nest.reads)))
+
+    @cached_property
+    def shape(self) -> tuple[object, ...]:
+        """What groups have in common that differ only in the names of their tensors."""
+        numbers = {name: f"t{number}" for number, name in enumerate(self.names)}
+        tensors = tuple((self.tensors[n].shape, self.tensors[n].dtype, self.tensors[n].is_weight) for n in self.names)
+        return self.loops, tuple(nest.rename(numbers) for nest in self.nests), tensors
+
     @property
     def macs(self) -> int:
         return sum(nest.iterations for nest in self.nests if nest.kind == CONTRACTION)

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
+from tilework.compiler.axes import axis_order, axis_strides
 from tilework.compiler.buffers import Buffer
 from tilework.compiler.group import Group
-from tilework.compiler.memory import axis_order, axis_strides
 from tilework.compiler.tile import Tiling
-from tilework.isa.instruction import ELEMENT_BYTES, Operand
+from tilework.isa.instruction import DTYPES, ELEMENT_BYTES, Operand
+from tilework.network.graph import Tensor
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,23 @@ class Run:
 
 
 Place = tuple[Run, ...]
+
+
+@dataclass(frozen=True)
+class Ring:
+    """The two halves of an SRAM: chunk c of a constant lies in half `first` + c, modulo 2."""
+
+    half_bytes: int
+    first: int
+
+    def operand(self, offset: int, steps: tuple[int, ...], dtype: str) -> Operand:
+        """Elements in a row, `offset` bytes behind the beginning of chunk 0, moved by steps within the ring."""
+        wrap = 2 * self.half_bytes
+        phase = (self.first * self.half_bytes + offset) % wrap
+        strides = (DTYPES[dtype],)
+        if not any(steps):
+            return Operand("sram", phase, strides, dtype=dtype)
+        return Operand("sram", 0, strides, steps, phase, wrap, dtype)
 
 
 def linear(place: Place, weights: dict[int, int]) -> tuple[int, tuple[int, ...]]:
@@ -52,6 +70,15 @@ class Frame:
     @property
     def buffer(self) -> Buffer:
         return self.tiling.plan.buffers[self.index]
+
+    @cached_property
+    def tensor(self) -> Tensor:
+        """The tensor of which the buffer holds tiles; for temporaries one of the same dtype."""
+        return self.group.tensors[self.buffer.access.tensor]
+
+    @cached_property
+    def element_bytes(self) -> int:
+        return DTYPES[self.tensor.dtype]
 
     @property
     def level(self) -> int:
@@ -75,7 +102,8 @@ class Frame:
         """The loops of a packed constant, outermost first: outputs, then what is summed, nearest in the input last."""
         loops = self.buffer.access.loops()
         inputs = next(a for a in self.group.main.reads if a != self.buffer.access)
-        strides = axis_strides(self.group.tensors[inputs.tensor].shape)
+        tensor = self.group.tensors[inputs.tensor]
+        strides = axis_strides(tensor.shape, tensor.dtype)
         near = {
             name: abs(c) * stride for axis, stride in zip(inputs.index, strides, strict=True) for name, c in axis.terms
         }
@@ -92,14 +120,23 @@ class Frame:
     @cached_property
     def _box_strides(self) -> dict[str, int]:
         result: dict[str, int] = {}
-        for axis, stride in zip(self.buffer.access.index, axis_strides(self.sizes(self.ranges)), strict=True):
+        for axis, stride in zip(self.buffer.access.index, self.chip_strides, strict=True):
             for name, c in axis.terms:
                 result[name] = result.get(name, 0) + c * stride
         return result
 
-    @staticmethod
-    def _dense(loops: tuple[str, ...], ranges: dict[str, int]) -> dict[str, int]:
-        strides, stride = {}, ELEMENT_BYTES
+    @cached_property
+    def chip_strides(self) -> tuple[int, ...]:
+        """Bytes on chip from one place of the largest tile to the next, along each axis."""
+        return axis_strides(self.sizes(self.ranges), self.tensor.dtype)
+
+    @cached_property
+    def dram_strides(self) -> tuple[int, ...]:
+        """Bytes in DRAM from one place of the tensor to the next, along each axis."""
+        return axis_strides(self.tensor.shape, self.tensor.dtype)
+
+    def _dense(self, loops: tuple[str, ...], ranges: dict[str, int]) -> dict[str, int]:
+        strides, stride = {}, self.element_bytes
         for name in reversed(loops):
             strides[name] = stride
             stride *= ranges[name]
@@ -108,8 +145,8 @@ class Frame:
     @cached_property
     def tile_bytes(self) -> int:
         if self.buffer.packed:
-            return ELEMENT_BYTES * prod(self.ranges[n] for n in self.packed_loops)
-        return ELEMENT_BYTES * prod(self.sizes(self.ranges))
+            return self.element_bytes * prod(self.ranges[n] for n in self.packed_loops)
+        return self.element_bytes * prod(self.sizes(self.ranges))
 
     @property
     def slot_bytes(self) -> int:
@@ -128,18 +165,18 @@ class Frame:
             weights[depth] = inner.get(loop, 0) * self.tiling.tiles[loop]
         constant, steps = linear(place, weights)
         constant += offset
+        dtype = self.tensor.dtype
         if self.slots == 1:
-            return Operand(self.buffer.memory, self.base + constant, strides, _trim(steps))
+            return Operand(self.buffer.memory, self.base + constant, strides, _trim(steps), dtype=dtype)
         wrap = self.total_bytes
         steps = _trim(tuple(step % wrap for step in steps))
         if not steps:
-            return Operand(self.buffer.memory, self.base + constant % wrap, strides)
-        return Operand(self.buffer.memory, self.base, strides, steps, constant % wrap, wrap)
+            return Operand(self.buffer.memory, self.base + constant % wrap, strides, dtype=dtype)
+        return Operand(self.buffer.memory, self.base, strides, steps, constant % wrap, wrap, dtype)
 
     def offset(self, low: list[int]) -> int:
         """Bytes on chip from the lowest corner of a box to the place `low` in it."""
-        strides = axis_strides(self.sizes(self.ranges))
-        return sum(skip * stride for skip, stride in zip(low, strides, strict=True))
+        return sum(skip * stride for skip, stride in zip(low, self.chip_strides, strict=True))
 
     def _slot_weights(self) -> dict[int, int]:
         weights, stride = {}, self.slot_bytes
@@ -170,7 +207,7 @@ class Frame:
     def cut(self, axis: int, low: int, ranges: dict[str, int]) -> tuple[int, int]:
         """How much of a box that begins at `low` lies before and behind the tensor along an axis."""
         extent = self.sizes(ranges)[axis]
-        over = low + extent - self.group.tensors[self.buffer.access.tensor].shape[axis]
+        over = low + extent - self.tensor.shape[axis]
         return min(extent, max(0, -low)), min(extent, max(0, over))
 
     def current(self, place: Place) -> dict[str, int]:
@@ -180,27 +217,38 @@ class Frame:
     def dram(self, place: Place, address: int, clip: tuple[tuple[int, int], ...], strides: tuple[int, ...]) -> Operand:
         """The tensor's part that belongs to the current tile, what lies outside cut off."""
         ranges = self.current(place)
-        shape = self.group.tensors[self.buffer.access.tensor].shape
         constant, weights = address, dict.fromkeys(range(self.level), 0)
-        for axis, stride in enumerate(axis_strides(shape)):
+        for axis, stride in enumerate(self.dram_strides):
             low, axis_weights = self.corner(axis, ranges)
             constant += stride * (low + clip[axis][0])
             weights = {depth: w + stride * axis_weights.get(depth, 0) for depth, w in weights.items()}
         moved, steps = linear(place[: self.level], weights)
-        return Operand("dram", constant + moved, strides, _trim(steps))
+        return Operand("dram", constant + moved, strides, _trim(steps), dtype=self.tensor.dtype)
 
     def packed_dram(self, place: Place, address: int) -> Operand:
         """Where the current tile of a packed constant begins: all tiles before it lie before it, without gaps."""
+        constant, steps = linear(place[: self.level], self._packed_weights(place))
+        return Operand("dram", address + constant, (self.element_bytes,), _trim(steps), dtype=self.tensor.dtype)
+
+    def packed_sram(self, place: Place, ring: Ring) -> Operand:
+        """The same in the SRAM, where the chunks of the constant take turns in two halves."""
+        weights = self._packed_weights(place)
+        if self.tiling.chunks > 1:
+            weights[0] = ring.half_bytes
+        constant, steps = linear(place[: self.level], weights)
+        return ring.operand(constant, _trim(steps), self.tensor.dtype)
+
+    def _packed_weights(self, place: Place) -> dict[int, int]:
+        """Bytes from one tile of a loop to the next in a packed constant."""
         sizes = {n: self.group.extents[n] for n in self.packed_loops}
         weights: dict[int, int] = {}
         for depth, run in enumerate(place[: self.level]):
             loop = self.tiling.order[depth]
             if loop in sizes:
                 rest = prod(size for name, size in sizes.items() if name != loop)
-                weights[depth] = ELEMENT_BYTES * rest * self.tiling.tiles[loop]
+                weights[depth] = self.element_bytes * rest * self.tiling.tiles[loop]
                 sizes[loop] = run.size
-        constant, steps = linear(place[: self.level], weights)
-        return Operand("dram", address + constant, (ELEMENT_BYTES,), _trim(steps))
+        return weights
 
 
 def _trim(steps: tuple[int, ...]) -> tuple[int, ...]:
@@ -212,9 +260,8 @@ def _trim(steps: tuple[int, ...]) -> tuple[int, ...]:
 
 def dense_axes(frame: Frame, sizes: tuple[int, ...]) -> list[tuple[int, int, int]]:
     """For each axis in DRAM order: the extent to move, the tile's stride on chip, the tensor's stride in DRAM."""
-    shape = frame.group.tensors[frame.buffer.access.tensor].shape
-    chip, dram = axis_strides(frame.sizes(frame.ranges)), axis_strides(shape)
-    return [(sizes[axis], chip[axis], dram[axis]) for axis in axis_order(len(shape))]
+    chip, dram = frame.chip_strides, frame.dram_strides
+    return [(sizes[axis], chip[axis], dram[axis]) for axis in axis_order(len(dram))]
 
 
 def merge(loops: list[tuple[int, ...]], operands: int) -> list[tuple[int, ...]]:

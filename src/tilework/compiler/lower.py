@@ -13,12 +13,13 @@ from itertools import groupby
 from tilework.compiler.body import Scratch, Source, steps
 from tilework.compiler.buffers import contraction_operands, unit_of
 from tilework.compiler.group import Group
-from tilework.compiler.layout import Frame, Place, Run, dense_axes, merge
-from tilework.compiler.memory import axis_strides
+from tilework.compiler.layout import Frame, Place, Ring, Run, dense_axes, merge
 from tilework.compiler.tile import Tiling
 from tilework.errors import CompileError
 from tilework.isa.instruction import MAX_RANK, MAX_TOKENS, Descriptor, Immediate, Instruction, Operand
 from tilework.network.nest import CONTRACTION, Access, Constant, Nest
+
+BARRIER = Instruction("barrier", scope="chip")
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,13 @@ class _Item:
     emit: Callable[[], None]
 
 
-def lower(group: Group, tiling: Tiling, plain: dict[str, int], packed: dict[int, int]) -> list[Instruction]:
+def lower(
+    group: Group, tiling: Tiling, plain: dict[str, int], packed: dict[int, int], ring: Ring | None = None
+) -> list[Instruction]:
     """The group's instructions, ending in a sync.
 
-    `plain` gives the DRAM address of each tensor, `packed` that of each packed buffer of this group.
+    `plain` gives the DRAM address of each tensor, `packed` that of each packed buffer of this group. With a `ring` that
+    buffer's tiles come from the SRAM; before each chunk of them all cores and the movers meet at a barrier.
     """
     backwards = [
         a for nest in group.nests for a in (nest.output, *nest.reads) for i in a.index for _, c in i.terms if c < 0
@@ -41,13 +45,15 @@ def lower(group: Group, tiling: Tiling, plain: dict[str, int], packed: dict[int,
         raise CompileError(
             f"an index of {group.name} must grow with its loops, not run backwards in {backwards[0].tensor}"
         )
-    return _Lowering(group, tiling, plain, packed).code()
+    return _Lowering(group, tiling, plain, packed, ring).code()
 
 
 class _Lowering:
-    def __init__(self, group: Group, tiling: Tiling, plain: dict[str, int], packed: dict[int, int]) -> None:
+    def __init__(
+        self, group: Group, tiling: Tiling, plain: dict[str, int], packed: dict[int, int], ring: Ring | None
+    ) -> None:
         self.group, self.tiling, self.plan = group, tiling, tiling.plan
-        self.plain, self.packed = plain, packed
+        self.plain, self.packed, self.ring = plain, packed, ring
         self.depth = len(tiling.order)
         self.frames = self._allocate()
         self.tokens = self._number_tokens()
@@ -77,6 +83,8 @@ class _Lowering:
         free = [(f.buffer.units[0], t[0], f.slots) for f, t in zip(self.frames, self.tokens, strict=True) if t]
         for unit, token, slots in free:
             self.out += [Instruction("post", unit=unit, token=token)] * slots
+        if self.tiling.chunks == 1:
+            self.out.append(BARRIER)
         self.level(())
         for unit, token, slots in free:
             self.out += [Instruction("wait", unit=unit, token=token)] * slots
@@ -138,6 +146,8 @@ class _Lowering:
         for run in self.runs(len(place)):
             if run.count > 1:
                 self.out.append(Instruction("loop", count=run.count))
+            if not place and self.tiling.chunks > 1:
+                self.out.append(BARRIER)
             self.level((*place, run))
             if run.count > 1:
                 self.out.append(Instruction("endloop"))
@@ -192,8 +202,10 @@ class _Lowering:
             count = 1
             for name in frame.packed_loops:
                 count *= sizes[name]
-            source = frame.packed_dram(place, self.packed[frame.index])
-            self.emit("load", [(count, 4, 4)], [frame.operand(place, ()), source], False)
+            address = self.packed[frame.index]
+            source = frame.packed_sram(place, self.ring) if self.ring else frame.packed_dram(place, address)
+            size = frame.element_bytes
+            self.emit("load", [(count, size, size)], [frame.operand(place, ()), source], False)
             return
         clip = frame.clip(place)
         self.fill(frame, place, clip)
@@ -223,8 +235,8 @@ class _Lowering:
     def store(self, frame: Frame, place: Place) -> None:
         """What the tile's loops have made; the box around it may have gaps, which belong to other tiles."""
         access, sizes, chip = frame.buffer.access, frame.current(place), frame.strides(place)
-        strides = axis_strides(self.group.tensors[access.tensor].shape)
-        dram = {n: c * stride for axis, stride in zip(access.index, strides, strict=True) for n, c in axis.terms}
+        steps = zip(access.index, frame.dram_strides, strict=True)
+        dram = {n: c * stride for axis, stride in steps for n, c in axis.terms}
         loops = sorted(((sizes[n], dram[n], chip[n]) for n in dram), key=lambda loop: -loop[1])
         target = frame.dram(place, self.plain[access.tensor], tuple((0, 0) for _ in access.index), ())
         self.emit("store", list(loops), [target, frame.operand(place, ())], False)
@@ -251,13 +263,12 @@ class _Lowering:
         *before, last = steps(nest)
         over_box = nest.update != "=" and bool(before)
         for step in before:
-            sources = (step.target or Scratch(0), *step.sources)
+            operands = (step.target or nest.output, *step.sources)
             if over_box:
-                self.box_step(step.mnemonic, number, place, sources)
+                self.box_step(step.mnemonic, number, place, operands)
             else:
-                self.vector_step(step.mnemonic, number, nest, place, sizes, sources, False)
-        target = nest.output
-        self.vector_step(last.mnemonic, number, nest, place, sizes, (target, *last.sources), again)
+                self.vector_step(step.mnemonic, number, nest, place, sizes, operands, False)
+        self.vector_step(last.mnemonic, number, nest, place, sizes, (nest.output, *last.sources), again)
 
     def frame_of(self, number: int, source: Source, is_target: bool = False) -> tuple[Frame, int]:
         """The buffer that holds an operand of a nest, and how many bytes in."""
@@ -294,8 +305,9 @@ class _Lowering:
 
     @staticmethod
     def ordered(loops: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
-        """Loops in the order of the target's memory, so that neighbours merge; reducing loops last."""
-        return sorted(loops, key=lambda loop: (loop[1] == 0, -abs(loop[1])))
+        """Loops in the order of the target's memory, so that neighbours merge; reducing loops first, so that the vector
+        unit's lanes take neighbours."""
+        return sorted(loops, key=lambda loop: (loop[1] != 0, -abs(loop[1])))
 
     def box_step(self, mnemonic: str, number: int, place: Place, operands: tuple[Source, ...]) -> None:
         """One instruction on the whole box that a reduction reads, halo and padding included."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 
+from tilework.compiler.buffers import Buffer
 from tilework.compiler.group import Group
-from tilework.compiler.tile import Tiling
-from tilework.isa.instruction import ELEMENT_BYTES
+from tilework.compiler.split import Part, Work
+from tilework.isa.instruction import DTYPES
 from tilework.network.graph import Graph, Tensor
-from tilework.network.nest import Access
 
 ALIGNMENT = 64
 
@@ -17,67 +20,71 @@ def align(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-def axis_order(rank: int) -> tuple[int, ...]:
-    """The axes of a tensor in DRAM, outermost first: channels last for N,C,H,W, which contractions sum over."""
-    return (0, 2, 3, 1) if rank == 4 else tuple(range(rank))
-
-
-def axis_strides(sizes: tuple[int, ...]) -> tuple[int, ...]:
-    """Bytes from one place to the next along each axis of a dense array with its axes in `axis_order`."""
-    strides = [0] * len(sizes)
-    stride = ELEMENT_BYTES
-    for axis in reversed(axis_order(len(sizes))):
-        strides[axis] = stride
-        stride *= sizes[axis]
-    return tuple(strides)
-
-
 @dataclass(frozen=True)
 class Constant:
-    """A weight in the program's image at `address`: whole (`group` is None), or packed for an access of a group."""
+    """A weight in the program's image at `address`: whole (`part` is None), or packed for a buffer of a part."""
 
     tensor: Tensor
     address: int
-    group: int | None = None
-    access: Access | None = None
+    part: Part | None = None
+    buffer: int = 0
+
+    @property
+    def size_bytes(self) -> int:
+        if self.part is None:
+            return self.tensor.size_bytes
+        loops = self.part.tiling.plan.buffers[self.buffer].access.loops()
+        return DTYPES[self.tensor.dtype] * prod(self.part.group.extents[name] for name in loops)
 
 
 @dataclass(frozen=True)
 class DramMap:
-    """`plain` gives the address of each tensor stored whole, `packed` that of (group, buffer)."""
+    """`plain` gives the address of each tensor stored whole, `packed` that of (group, part, buffer)."""
 
     constants: tuple[Constant, ...]
     plain: dict[str, int]
-    packed: dict[tuple[int, int], int]
+    packed: dict[tuple[int, int, int], int]
     weight_bytes: int
     total_bytes: int
 
 
-def map_dram(graph: Graph, groups: tuple[Group, ...], tilings: tuple[Tiling, ...]) -> DramMap:
-    """Addresses for everything that the groups read from and write to DRAM."""
+def map_dram(graph: Graph, works: Sequence[Work], reuse: bool = True) -> DramMap:
+    """Addresses for everything that the groups read from and write to DRAM.
+
+    Parts that pack the same weights share them. `reuse`: activations take the space of those that are dead.
+    """
     constants: list[Constant] = []
     plain: dict[str, int] = {}
-    packed: dict[tuple[int, int], int] = {}
+    packed: dict[tuple[int, int, int], int] = {}
     top = 0
-    for place, (group, tiling) in enumerate(zip(groups, tilings, strict=True)):
-        for index, buffer in enumerate(tiling.plan.buffers):
-            tensor = group.tensors.get(buffer.access.tensor)
-            if not buffer.loaded or tensor is None or not tensor.is_weight:
-                continue
-            if buffer.packed:
-                packed[place, index] = top
-                constants.append(Constant(tensor, top, place, buffer.access))
-            elif tensor.name not in plain:
-                plain[tensor.name] = top
-                constants.append(Constant(tensor, top))
-            else:
-                continue
-            top += align(tensor.size_bytes)
-    total = _place_activations(graph, groups, plain, top)
+    for (place, number, index), part, buffer in _constant_buffers(works):
+        tensor = part.group.tensors[buffer.access.tensor]
+        if not buffer.packed and tensor.name in plain:
+            continue
+        if buffer.packed and number and works[place].loop not in buffer.access.loops():
+            packed[place, number, index] = packed[place, 0, index]
+            continue
+        if buffer.packed:
+            packed[place, number, index] = top
+            constants.append(Constant(tensor, top, part, index))
+        else:
+            plain[tensor.name] = top
+            constants.append(Constant(tensor, top))
+        top += align(constants[-1].size_bytes)
+    total = _place_activations(graph, [work.group for work in works], plain, top, reuse)
     return DramMap(tuple(constants), plain, packed, top, total)
 
 
-def _lifetimes(graph: Graph, groups: tuple[Group, ...]) -> dict[str, tuple[Tensor, int, int]]:
+def _constant_buffers(works: Sequence[Work]) -> Iterator[tuple[tuple[int, int, int], Part, Buffer]]:
+    """The buffers that weights are loaded to, each with the numbers of its group, its part and its own."""
+    for place, work in enumerate(works):
+        for number, part in enumerate(work.parts):
+            for index, buffer in enumerate(part.tiling.plan.buffers):
+                if buffer.loaded and part.group.tensors[buffer.access.tensor].is_weight:
+                    yield (place, number, index), part, buffer
+
+
+def _lifetimes(graph: Graph, groups: Sequence[Group]) -> dict[str, tuple[Tensor, int, int]]:
     """For each activation in DRAM the first group that writes it and the last that reads it."""
     lives: dict[str, tuple[Tensor, int, int]] = {t.name: (t, -1, -1) for t in graph.inputs}
     for place, group in enumerate(groups):
@@ -92,17 +99,19 @@ def _lifetimes(graph: Graph, groups: tuple[Group, ...]) -> dict[str, tuple[Tenso
     return lives
 
 
-def _place_activations(graph: Graph, groups: tuple[Group, ...], plain: dict[str, int], start: int) -> int:
+def _place_activations(graph: Graph, groups: Sequence[Group], plain: dict[str, int], start: int, reuse: bool) -> int:
     """Give each activation the lowest free place for its lifetime, the largest first; returns the end of all."""
-    taken: list[tuple[int, int, int, int]] = []
+    busy: dict[int, list[tuple[int, int]]] = defaultdict(list)  # by group: the ranges of those alive in it
     end = start
     lives = _lifetimes(graph, groups)
     for tensor, first, last in sorted(lives.values(), key=lambda life: (-life[0].size_bytes, life[0].name)):
-        address, size = start, align(tensor.size_bytes)
-        for low, high, born, dead in sorted(taken):
-            if born <= last and first <= dead and address < high and low < address + size:
+        address, size = start if reuse else end, align(tensor.size_bytes)
+        alive = range(first, last + 1) if reuse else range(0)
+        for low, high in sorted({taken for group in alive for taken in busy[group]}):
+            if address < high and low < address + size:
                 address = high
-        taken.append((address, address + size, first, last))
+        for group in alive:
+            busy[group].append((address, address + size))
         plain[tensor.name] = address
         end = max(end, address + size)
     return end

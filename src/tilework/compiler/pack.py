@@ -2,47 +2,49 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tilework.compiler.group import Group
+from tilework.compiler.axes import axis_order
 from tilework.compiler.layout import Frame
-from tilework.compiler.memory import Constant, DramMap, axis_order
-from tilework.compiler.tile import Tiling
+from tilework.compiler.memory import Constant, DramMap
 from tilework.errors import WeightsError
+from tilework.isa.numbers import from_float32
 from tilework.network.weights import Weights
 
 Array = npt.NDArray[Any]
 
 
-def pack_weights(
-    dram: DramMap, groups: tuple[Group, ...], tilings: tuple[Tiling, ...], weights: Weights
-) -> npt.NDArray[np.uint8]:
+def pack_weights(dram: DramMap, weights: Weights) -> npt.NDArray[np.uint8]:
     """All constants as bytes; each array is read once, packed, and let go.
 
     Raises WeightsError for a weight that is missing or has another shape.
     """
     image = np.zeros(dram.weight_bytes, np.uint8)
-    for constant in dram.constants:
-        tensor = constant.tensor
-        values = np.asarray(weights[tensor.name], np.float32)
+    for tensor, constants in groupby(sorted(dram.constants, key=lambda c: c.tensor.name), lambda c: c.tensor):
+        values = from_float32(weights[tensor.name], tensor.dtype)
         if values.shape != tensor.shape:
             raise WeightsError(f"{tensor.name} must have the shape {list(tensor.shape)}, not {list(values.shape)}")
-        target = image[constant.address : constant.address + tensor.size_bytes].view(np.float32)
-        if constant.group is None:
-            order = axis_order(values.ndim)
-            target.reshape([values.shape[a] for a in order])[...] = values.transpose(order)
-        else:
-            _pack_tiles(constant, groups[constant.group], tilings[constant.group], values, target)
+        for constant in constants:
+            _pack(constant, values, image[constant.address : constant.address + constant.size_bytes])
     image.flags.writeable = False
     return image
 
 
-def _pack_tiles(constant: Constant, group: Group, tiling: Tiling, values: Array, target: Array) -> None:
-    index = next(i for i, b in enumerate(tiling.plan.buffers) if b.packed and b.access == constant.access)
-    frame = Frame(group, tiling, index)
+def _pack(constant: Constant, values: Array, image: Array) -> None:
+    target = image.view(values.dtype)
+    if constant.part is None:
+        order = axis_order(values.ndim)
+        target.reshape([values.shape[a] for a in order])[...] = values.transpose(order)
+    else:
+        _pack_tiles(Frame(constant.part.group, constant.part.tiling, constant.buffer), values, target)
+
+
+def _pack_tiles(frame: Frame, values: Array, target: Array) -> None:
+    tiling = frame.tiling
     view = _by_loops(frame, np.ascontiguousarray(values))
     cuts = [loop for loop in tiling.order[: frame.level] if loop in frame.packed_loops]
     _copy_tiles(view, [(frame.packed_loops.index(loop), tiling.tiles[loop]) for loop in cuts], target, 0)

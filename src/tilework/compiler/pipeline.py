@@ -8,20 +8,24 @@ from functools import cache
 from hashlib import sha256
 from math import prod
 
+from tilework.collection import no_collection
+from tilework.compiler.axes import axis_order
+from tilework.compiler.dtype import retyped, stored_dtype
 from tilework.compiler.fuse import fuse
 from tilework.compiler.group import Group
-from tilework.compiler.lower import lower
-from tilework.compiler.memory import DramMap, axis_order, map_dram
+from tilework.compiler.host import Cut, cut
+from tilework.compiler.memory import DramMap, map_dram
 from tilework.compiler.pack import pack_weights
-from tilework.compiler.simplify import simplify
-from tilework.compiler.tile import Tiling, tile
+from tilework.compiler.simplify import drop_identities, simplify
+from tilework.compiler.split import SPLITS, Split, Work, best_split
+from tilework.compiler.streams import lower_all
+from tilework.compiler.tile import Tiling
 from tilework.errors import CompileError
-from tilework.isa.instruction import Instruction
-from tilework.isa.program import Layer, Port, Program
-from tilework.isa.table import VECTOR_OF
+from tilework.isa.program import Port, Program
 from tilework.machine.machine import Machine
 from tilework.network.graph import Graph, Node, Tensor
-from tilework.network.nest import Nest, applications
+from tilework.network.nest import Nest
+from tilework.network.operation import Expansion
 from tilework.network.views import distinct
 from tilework.network.weights import Weights
 
@@ -33,69 +37,98 @@ class Compilation:
     """What each stage made, and the program at the end."""
 
     graph: Graph
+    host: Cut
+    weights: Weights = field(repr=False)
     log: tuple[str, ...]
-    groups: tuple[Group, ...]
-    tilings: tuple[Tiling, ...]
+    works: tuple[Work, ...]
     dram: DramMap
     program: Program = field(repr=False)
 
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        return tuple(work.group for work in self.works)
+
+    @property
+    def tilings(self) -> tuple[Tiling, ...]:
+        """How each group is tiled, or its first part."""
+        return tuple(work.parts[0].tiling for work in self.works)
+
     def text(self, stage: str) -> str:
         """A stage as text: simplify, fuse, tile, allocate or lower."""
-        from tilework.isa.assembly import print_program
-
         if stage == "simplify":
             return "".join(f"# {line}\n" for line in self.log) + str(self.graph)
         if stage == "fuse":
             return "".join(map(str, self.groups))
         if stage == "tile":
-            return "".join(f"{g.name}: {t}\n" for g, t in zip(self.groups, self.tilings, strict=True))
+            return "".join(map(str, self.works))
         if stage == "allocate":
             return "".join(f"{address:#012x} {name}\n" for name, address in sorted(self.dram.plain.items()))
-        names = {layer.first: f"{layer.name}: {layer.operation}" for layer in self.program.layers}
-        return print_program(self.program.instructions, names)
+        return "\n".join(map(self._code, range(len(self.program.streams))))
+
+    def _code(self, number: int) -> str:
+        from tilework.isa.assembly import print_program
+
+        stream = self.program.streams[number]
+        names = {layer.ranges[number][0]: f"{layer.name}: {layer.operation}" for layer in self.program.layers}
+        return (f".{stream.name}\n" if number else "") + print_program(stream.instructions, names)
 
 
 STAGES = ("simplify", "fuse", "tile", "allocate", "lower")
 
 
-def compile_graph(graph: Graph, weights: Weights, machine: Machine, progress: Progress | None = None) -> Compilation:
+@no_collection()
+def compile_graph(
+    graph: Graph,
+    weights: Weights,
+    machine: Machine,
+    progress: Progress | None = None,
+    dtype: str | None = None,
+    cores: int | None = None,
+    split: str = "auto",
+) -> Compilation:
     """Compile a network for a processor. The weights' values are read only when the program's image is needed.
 
-    Raises CompileError where the machine cannot hold the smallest tile of a layer or the network in its DRAM.
+    `dtype` is that of all numbers in the program's memories (see `stored_dtype`). It is for the first `cores` of the
+    machine's, all if none are named; `split` says how they share the work (see `best_split`). Raises CompileError where
+    the machine cannot hold the smallest tile of a layer or the network in its DRAM.
     """
-    _check(graph)
-    simple = simplify(graph, weights)
+    stored = stored_dtype(machine, dtype)
+    _check_outputs(graph)
+    whole = simplify(graph, weights)
+    host = cut(whole.graph)
+    simple = drop_identities(replace(whole, graph=retyped(host.device, stored)))
+    _check(simple.graph)
     groups = fuse(simple.graph)
-    tilings = _tile_all(groups, machine, progress)
-    dram = map_dram(simple.graph, groups, tilings)
-    if dram.total_bytes > machine.dram.capacity_bytes:
-        raise CompileError(
-            f"{machine.name} must have at least {dram.total_bytes} bytes of DRAM for {graph.name}, "
-            f"not {machine.dram.capacity_bytes}; use a machine with more"
-        )
-    instructions, layers = _lower_all(groups, tilings, dram)
+    works = _split_all(groups, machine, _cores(machine, cores, split), split, progress)
+    dram = _map_all(simple.graph, works, machine)
+    (first, *others), layers = lower_all(works, dram, machine)
     program = Program(
         name=graph.name,
         machine=machine,
-        instructions=instructions,
+        instructions=first.instructions,
         inputs=tuple(_port(simple.graph, dram, t.name) for t in simple.graph.inputs),
-        outputs=tuple(_port(simple.graph, dram, name) for name in graph.outputs),
+        outputs=tuple(_port(simple.graph, dram, name) for name in simple.graph.outputs),
         layers=layers,
-        host_operations=_reorders(simple.graph),
+        host_operations=(*host.operations, *_reorders(simple.graph)),
         weight_bytes=dram.weight_bytes,
         dram_bytes=dram.total_bytes,
         facts={"network_sha256": sha256(str(graph).encode()).hexdigest(), "weights": weights.origin},
-        weights=cache(lambda: pack_weights(dram, groups, tilings, simple.weights)),
+        others=tuple(others),
+        weights=cache(lambda: pack_weights(dram, simple.weights)),
     )
-    return Compilation(simple.graph, simple.log, groups, tilings, dram, program)
+    return Compilation(simple.graph, host, simple.weights, simple.log, works, dram, program)
 
 
-def _check(graph: Graph) -> None:
-    for tensor in graph.tensors.values():
-        if tensor.dtype != "float32":
-            raise CompileError(f"tensor {tensor.name} must be float32 to be compiled, not {tensor.dtype}")
-    for node in graph.nodes:
-        _check_node(graph, node)
+def _cores(machine: Machine, cores: int | None, split: str) -> int:
+    most = machine.clusters * machine.cores
+    if cores is not None and not 1 <= cores <= most:
+        raise CompileError(f"cores must be from 1 to the {most} of {machine.name}, not {cores}; correct it")
+    if split not in SPLITS:
+        raise CompileError(f"split must be one of {', '.join(SPLITS)}, not {split!r}; correct it")
+    return cores or most
+
+
+def _check_outputs(graph: Graph) -> None:
     for name in graph.outputs:
         if graph.tensors[name].is_weight:
             raise CompileError(
@@ -103,12 +136,16 @@ def _check(graph: Graph) -> None:
             )
 
 
+def _check(graph: Graph) -> None:
+    checked: dict[int, Expansion] = {}  # equal ones are mostly one object
+    for node in graph.nodes:
+        expansion = graph.expansion(node)
+        if id(expansion) not in checked:
+            checked[id(expansion)] = expansion
+            _check_node(graph, node)
+
+
 def _check_node(graph: Graph, node: Node) -> None:
-    if graph.expansion(node).on_host:
-        raise CompileError(f"node {node.name} must be affine to be compiled, which {node.label} is not")
-    for nest in graph.nests(node):
-        if lacking := [name for name in applications(nest.body) if name not in VECTOR_OF]:
-            raise CompileError(f"node {node.name} must use what instructions compute, which {lacking[0]} is not")
     for tensor in (graph.tensors[node.name], *graph.temporaries(node)):
         nests = [nest for nest in graph.nests(node) if nest.output.tensor == tensor.name]
         if nests and not _write_once(nests, tensor):
@@ -128,51 +165,33 @@ def _write_once(nests: list[Nest], tensor: Tensor) -> bool:
     return sum(prod(extent for _, extent in nest.parallel_loops) for nest in nests) == tensor.elements
 
 
-def _shape_key(group: Group) -> tuple[object, ...]:
-    """What tells two groups apart for the tiler: everything but the tensors' names."""
-    names: dict[str, str] = {}
-    for nest in group.nests:
-        for access in (nest.output, *nest.reads):
-            names.setdefault(access.tensor, f"t{len(names)}")
-    shapes = tuple((group.tensors[n].shape, group.tensors[n].is_weight) for n in names)
-    return (group.loops, tuple(nest.rename(names) for nest in group.nests), shapes)
-
-
-def _tile_all(groups: tuple[Group, ...], machine: Machine, progress: Progress | None) -> tuple[Tiling, ...]:
-    """Tile every group; groups that differ only in names are searched once."""
-    from tilework.compiler.buffers import plan_buffers
-
-    known: dict[tuple[object, ...], Tiling] = {}
-    tilings = []
+def _split_all(
+    groups: tuple[Group, ...], machine: Machine, cores: int, split: str, progress: Progress | None
+) -> tuple[Work, ...]:
+    """Split and tile every group; groups that differ only in names are searched once."""
+    known: dict[tuple[object, ...], Split] = {}
+    works = []
     for done, group in enumerate(groups):
-        key = _shape_key(group)
-        if key not in known:
-            known[key] = tile(group, machine)
-        tilings.append(replace(known[key], plan=plan_buffers(group)))
+        if group.shape not in known:
+            known[group.shape] = best_split(group, machine, cores, split)
+        works.append(known[group.shape].apply(group, cores))
         if progress:
             progress(done + 1, len(groups))
-    return tuple(tilings)
+    return tuple(works)
 
 
-def _lower_all(
-    groups: tuple[Group, ...], tilings: tuple[Tiling, ...], dram: DramMap
-) -> tuple[tuple[Instruction, ...], tuple[Layer, ...]]:
-    code: list[Instruction] = []
-    layers = []
-    for place, (group, tiling) in enumerate(zip(groups, tilings, strict=True)):
-        first = len(code)
-        packed = {index: address for (owner, index), address in dram.packed.items() if owner == place}
-        code += lower(group, tiling, dram.plain, packed)
-        name = _layer_name(groups, place)
-        layers.append(Layer(name, group.operation, first, len(code), group.macs, group.compulsory_bytes))
-    return (*code, Instruction("end")), tuple(layers)
-
-
-def _layer_name(groups: tuple[Group, ...], place: int) -> str:
-    """The group's nodes; where a node alone makes several groups, also which of them this is."""
-    nodes = groups[place].nodes
-    same = [other for other, group in enumerate(groups) if group.nodes == nodes]
-    return "+".join(nodes) + (f" {same.index(place) + 1}/{len(same)}" if len(same) > 1 else "")
+def _map_all(graph: Graph, works: tuple[Work, ...], machine: Machine) -> DramMap:
+    """Addresses; where several cores work and there is room, no two tensors share any, so that none has to wait."""
+    several = any(len(work.parts) > 1 for work in works)
+    dram = map_dram(graph, works, reuse=not several)
+    if several and dram.total_bytes > machine.dram.capacity_bytes:
+        dram = map_dram(graph, works)
+    if dram.total_bytes > machine.dram.capacity_bytes:
+        raise CompileError(
+            f"{machine.name} must have at least {dram.total_bytes} bytes of DRAM for {graph.name}, "
+            f"not {machine.dram.capacity_bytes}; use a machine with more"
+        )
+    return dram
 
 
 def _reorders(graph: Graph) -> tuple[str, ...]:
@@ -190,4 +209,4 @@ def _reorders(graph: Graph) -> tuple[str, ...]:
 
 def _port(graph: Graph, dram: DramMap, name: str) -> Port:
     shape = graph.tensors[name].shape
-    return Port(name, shape, dram.plain[name], axis_order(len(shape)))
+    return Port(name, shape, dram.plain[name], axis_order(len(shape)), graph.tensors[name].dtype)

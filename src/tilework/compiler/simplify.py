@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tilework.network.graph import PARAMETER, Graph, Node, Tensor
+from tilework.compiler.host import evaluate, part
+from tilework.network.graph import BUFFER, PARAMETER, Graph, Node, Tensor
+from tilework.network.nest import Access
 from tilework.network.weights import Weights
 
 Array = npt.NDArray[Any]
@@ -32,9 +35,42 @@ class Simplified:
 def simplify(graph: Graph, weights: Weights) -> Simplified:
     """All passes in order."""
     state = Simplified(graph, weights)
-    for a_pass in (drop_unused, drop_identities, fold_batch_norm, drop_unused):
+    for a_pass in (drop_unused, fold_constants, drop_identities, fold_batch_norm, drop_unused):
         state = a_pass(state)
     return state
+
+
+def fold_constants(state: Simplified) -> Simplified:
+    """What only weights and constants decide is a weight, whose value is computed when it is read.
+
+    Outputs stay nodes, and so do random numbers.
+    """
+    graph, old = state.graph, state.weights
+    constant = {t.name for t in graph.weights}
+    folded = []
+    for node in graph.nodes:
+        if constant.issuperset(node.inputs) and node.name not in graph.outputs and node.label != "random":
+            constant.add(node.name)
+            folded.append(node)
+    if not folded:
+        return state
+    names = {node.name for node in folded}
+    kept = [node for node in graph.nodes if node.name not in names]
+    read = {name: None for node in kept for name in node.inputs if name in names}
+    new = [replace(graph.tensors[name], role=BUFFER) for name in read]
+    makers = {name: partial(_computed, graph, old, folded, name) for name in read}
+    weights = Weights({**old.makers, **makers}, old.origin)
+    log = (*state.log, *(f"folded {name}: nothing but weights and constants decides it" for name in read))
+    return Simplified(graph.replace((*graph.sources, *new), kept, graph.outputs), weights, log)
+
+
+def _computed(graph: Graph, weights: Weights, nodes: list[Node], name: str) -> Array:
+    needed, kept = {name}, []
+    for node in reversed(nodes):
+        if node.name in needed:
+            kept.append(node)
+            needed.update(node.inputs)
+    return evaluate(part(graph, reversed(kept), (name,)), weights, {})[name]
 
 
 def readers(graph: Graph) -> Counter[str]:
@@ -43,19 +79,31 @@ def readers(graph: Graph) -> Counter[str]:
 
 
 def drop_identities(state: Simplified) -> Simplified:
-    """An alias of its input's own shape, such as dropout at inference, goes: its readers read its input."""
+    """What is its input again, as dropout at inference or a cast to its own dtype is, goes: its readers read that."""
     graph = state.graph
     source: dict[str, str] = {}
     nodes, log = [], list(state.log)
     for node in graph.nodes:
         node = replace(node, inputs=tuple(source.get(n, n) for n in node.inputs))
-        same = graph.tensors[node.inputs[0]].shape == graph.tensors[node.name].shape
-        if graph.expansion(node).is_alias and same and node.name not in graph.outputs:
+        if node.name not in graph.outputs and _is_identity(graph, node):
             source[node.name] = node.inputs[0]
-            log.append(f"dropped {node.name}: {node.operation} does nothing at inference")
+            log.append(f"dropped {node.name}: {node.label} does nothing at inference")
         else:
             nodes.append(node)
     return replace(state, graph=graph.replace(graph.sources, nodes, graph.outputs), log=tuple(log))
+
+
+def _is_identity(graph: Graph, node: Node) -> bool:
+    """Whether a node's value is its only input."""
+    if len(node.inputs) != 1:
+        return False
+    value, source = graph.tensors[node.name], graph.tensors[node.inputs[0]]
+    if (value.shape, value.dtype) != (source.shape, source.dtype):
+        return False
+    expansion = graph.expansion(node)
+    nest = expansion.nests[0] if len(expansion.nests) == 1 else None
+    copies = nest is not None and isinstance(nest.body, Access) and nest.body.index == nest.output.index
+    return expansion.is_alias or (copies and nest is not None and nest.update == "=")
 
 
 def fold_batch_norm(state: Simplified) -> Simplified:

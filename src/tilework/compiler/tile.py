@@ -8,7 +8,7 @@ NumPy over the sizes, and the least estimated time wins.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from tilework.compiler.buffers import Plan, contraction_operands, plan_buffers
 from tilework.compiler.estimate import Estimator
 from tilework.compiler.group import Group
+from tilework.compiler.volume import Staging
 from tilework.errors import CompileError
 from tilework.machine.machine import Machine
 from tilework.network.nest import CONTRACTION, Access
@@ -34,7 +35,8 @@ class Tiling:
 
     The first `parallel` of them are parallel, one more may reduce. `levels` and `slots` are those of the plan's
     buffers: a buffer of level l is filled anew in each iteration of the first l loops. `cycles` is an estimate, the
-    least of `considered` ones.
+    least of `considered` ones. The packed weight comes from the SRAM in `chunks`, one or one for each tile of the
+    outermost loop; 0 if it comes from DRAM.
     """
 
     order: tuple[str, ...]
@@ -45,6 +47,12 @@ class Tiling:
     cycles: float
     considered: int
     plan: Plan = field(repr=False)
+    chunks: int = 0
+
+    @property
+    def choice(self) -> tuple[object, ...]:
+        """What the code depends on, beside the group."""
+        return self.order, tuple(self.tiles.items()), self.parallel, self.levels, self.slots, self.chunks
 
     def count(self, group: Group, depth: int) -> int:
         loop = self.order[depth]
@@ -69,14 +77,20 @@ class _Choice:
     slots: tuple[int, ...]
 
 
-def tile(group: Group, machine: Machine) -> Tiling:
-    """The tiling of least estimated time; raises CompileError where not even the smallest tile fits."""
-    return _Search(group, machine).best()
+def tile(
+    group: Group, machine: Machine, extents: dict[str, int] | None = None, staging: Staging | None = None
+) -> Tiling:
+    """The tiling of least estimated time; raises CompileError where not even the smallest tile fits.
+
+    `extents` are those of the loops of the group of which this is the first part: the tiling is valid for all parts.
+    With `staging` the packed weight comes from the SRAM if that can be, else the time is infinite.
+    """
+    return _Search(group, machine, extents or group.extents, staging).best()
 
 
 class _Search:
-    def __init__(self, group: Group, machine: Machine) -> None:
-        self.group, self.machine = group, machine
+    def __init__(self, group: Group, machine: Machine, extents: dict[str, int], staging: Staging | None) -> None:
+        self.group, self.machine, self.extents, self.staging = group, machine, extents, staging
         self.plan = plan_buffers(group)
         self.smallest = {"nram": 1 << 62, "wram": 1 << 62}
         self.considered = 0
@@ -85,21 +99,12 @@ class _Search:
         found: Tiling | None = None
         for order, parallel in self.orders():
             sizes = self.grid(order)
-            estimator = Estimator(self.group, self.plan, self.machine, order, parallel, sizes)
+            estimator = Estimator(self.group, self.plan, self.machine, order, parallel, sizes, self.staging)
             for choice in self.choices(order, parallel):
                 found = self.better(found, choice, sizes, estimator)
         if found is None:
             raise CompileError(self.too_small())
-        return Tiling(
-            found.order,
-            found.tiles,
-            found.parallel,
-            found.levels,
-            found.slots,
-            found.cycles,
-            self.considered,
-            self.plan,
-        )
+        return replace(found, considered=self.considered)
 
     def better(self, found: Tiling | None, choice: _Choice, sizes: list[Sizes], estimator: Estimator) -> Tiling | None:
         nram, wram = estimator.footprint(choice.levels, choice.slots)
@@ -109,14 +114,18 @@ class _Search:
             self.smallest["nram"] = min(self.smallest["nram"], int(nram.min()))
             self.smallest["wram"] = min(self.smallest["wram"], int(wram.min()))
             return found
-        cycles = np.where(fits, estimator.cycles(choice.levels, choice.slots), np.inf)
+        chunks = estimator.chunks(choice.levels)
+        cycles = np.where(fits & (chunks >= 0), estimator.cycles(choice.levels, choice.slots), np.inf)
         place = int(cycles.argmin())
-        if found is not None and found.cycles <= cycles[place]:
+        least = float(cycles.flat[place])
+        if found is not None and found.cycles <= least:
             return found
-        tiles = {loop: int(size[place]) for loop, size in zip(choice.order, sizes, strict=True)}
-        return Tiling(
-            choice.order, tiles, choice.parallel, choice.levels, choice.slots, float(cycles[place]), 0, self.plan
-        )
+        tiles = {
+            loop: int(np.broadcast_to(size, cycles.shape).flat[place])
+            for loop, size in zip(choice.order, sizes, strict=True)
+        }
+        number = int(chunks.flat[place])
+        return Tiling(choice.order, tiles, choice.parallel, choice.levels, choice.slots, least, 0, self.plan, number)
 
     def too_small(self) -> str:
         lacks = [
@@ -147,8 +156,8 @@ class _Search:
         return max(free)[1] if free else None
 
     def inside(self, access: Access, axis: int) -> bool:
-        """Whether an access never leaves its tensor along an axis."""
-        low, high = access.index[axis].bounds(self.group.extents)
+        """Whether an access never leaves its tensor along an axis, in no part of the group."""
+        low, high = access.index[axis].bounds(self.extents)
         return low >= 0 and high < self.group.tensors[access.tensor].shape[axis]
 
     @cached_property
@@ -171,16 +180,17 @@ class _Search:
             yield (*option, *last), len(option)
 
     def grid(self, order: tuple[str, ...]) -> list[Sizes]:
-        """Every combination of candidate sizes, one flat array per loop."""
+        """Every combination of candidate sizes: an array per loop, along an axis of its own."""
         lists = [np.array(self.candidates(loop), np.int64) for loop in order]
-        return [axis.reshape(-1) for axis in np.meshgrid(*lists, indexing="ij")] if lists else []
+        return list(np.meshgrid(*lists, indexing="ij", sparse=True))
 
     def candidates(self, loop: str) -> list[int]:
         extent = self.group.extents[loop]
         unit = self.unit(loop)
         sizes = {-(-extent // parts) for parts in range(1, extent + 1)}
         if extent > unit:
-            sizes = {min(extent, -(-size // unit) * unit) for size in sizes} | {1}
+            parts = {unit >> halvings for halvings in range(1, unit.bit_length())} if self.staging else {1}
+            sizes = {min(extent, -(-size // unit) * unit) for size in sizes} | parts
         ordered = sorted(sizes)
         if len(ordered) <= CANDIDATES_PER_LOOP:
             return ordered
@@ -191,10 +201,10 @@ class _Search:
         """The number of iterations of a loop that the matrix unit does side by side."""
         if self.group.main.kind != CONTRACTION:
             return 1
-        inputs, weight = (a.loops() for a in contraction_operands(self.group))
-        if loop in inputs:
-            return self.machine.matrix.synapses if loop in weight and loop == self.reduction else 1
-        return self.machine.matrix.neurons
+        rows, columns, summed = self.machine.matrix.sides
+        if loop == self.reduction:
+            return summed
+        return rows if loop in contraction_operands(self.group)[0].loops() else columns
 
     def choices(self, order: tuple[str, ...], parallel: int) -> Iterator[_Choice]:
         default = [self.deepest(order, parallel, index) for index in range(len(self.plan.buffers))]

@@ -13,6 +13,7 @@ from tilework.errors import NetworkError, WeightsError
 from tilework.network import kernels, views
 from tilework.network.functions import FUNCTIONS, UPDATES
 from tilework.network.graph import Graph, Node, Tensor
+from tilework.network.host_values import VALUES, host_value
 from tilework.network.kernels import Array
 from tilework.network.nest import Access, Affine, Apply, Expression, Nest
 from tilework.network.operations import OPERATIONS, Shape
@@ -32,14 +33,15 @@ def execute(
 
     Values have the graph's shapes and dtypes (within a node of float16 they are float32); each is dropped once its last
     reader has run, and a weight is read only when a node needs it. Raises NetworkError where the inputs or `keep` do
-    not fit the graph, or where a node runs on the host; WeightsError where the weights do not fit.
+    not fit the graph, or where a node runs on the host and has no rule in `host_values`; WeightsError where the weights
+    do not fit.
     """
     wanted = (*graph.outputs, *keep)
     _check_names(graph, inputs, wanted)
     values = {tensor.name: _checked(tensor, inputs[tensor.name], NetworkError) for tensor in graph.inputs}
     last = {name: node.name for node in graph.nodes for name in node.inputs}
     for node in graph.nodes:
-        values[node.name] = _run_node(graph, node, [_value(graph, values, weights, name) for name in node.inputs])
+        values[node.name] = _value_of(graph, node, values, weights)
         for name in {*node.inputs, node.name}:
             if last.get(name, node.name) == node.name and name not in wanted:
                 values.pop(name, None)
@@ -57,7 +59,7 @@ def _check_names(graph: Graph, inputs: Collection[str], wanted: Iterable[str]) -
         if tensor.dtype in NOT_NUMPYS:
             raise NetworkError(f"NumPy must know a tensor's dtype, and {tensor.name} is {tensor.dtype}; use float32")
     for node in graph.nodes:
-        if graph.expansion(node).on_host:
+        if graph.expansion(node).on_host and node.label not in VALUES:
             raise NetworkError(f"node {node.name} must be affine to have a value, which {node.label} is not")
 
 
@@ -75,6 +77,16 @@ def _value(graph: Graph, values: Mapping[str, Array], weights: Mapping[str, Arra
         return _checked(graph.tensors[name], weights[name], WeightsError)
     except KeyError:
         raise WeightsError(f"the weights must hold {name}, which they lack") from None
+
+
+def _value_of(graph: Graph, node: Node, values: Mapping[str, Array], weights: Mapping[str, Array]) -> Array:
+    """A node's value; a constant of which the graph does not say what it is comes with the weights."""
+    if node.label == "constant" and not dict(node.attributes).get("sequence"):
+        return _value(graph, {}, weights, node.name)
+    inputs = [_value(graph, values, weights, name) for name in node.inputs]
+    if graph.expansion(node).on_host:
+        return host_value(node, inputs, graph.tensors[node.name])
+    return _run_node(graph, node, inputs)
 
 
 def _run_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> Array:

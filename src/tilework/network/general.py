@@ -49,14 +49,18 @@ def _reduction(x: Shape, gone: set[int], keep: bool, update: str) -> tuple[Nest,
 
 
 @operation("x*?")
-def host(s: Shapes, what: str = "", shape: tuple[int, ...] = (), part: int = 0) -> Expansion:
+def host(
+    s: Shapes, what: str = "", shape: tuple[int, ...] = (), part: int = 0, sequence: tuple[int, ...] = ()
+) -> Expansion:
     """Work that isn't affine and runs on the host: a row of `network.host.WORK`, whose value has this shape.
 
     `shape` is the largest where it depends on values. An operation with several results is a node for each `part`;
-    the work is that of part 0.
+    the work is that of part 0. A constant of one axis may be an arithmetic `sequence`: its first number and its step.
     """
     require(what in WORK, f"the host's work must be one of {', '.join(WORK)}, not {what!r}")
     require(all(size > 0 for size in shape), f"{what} must give positive sizes, not {list(shape)}")
+    fits = not sequence or (what == "constant" and len(shape) == 1 and len(sequence) == 2)
+    require(fits, f"a sequence must be the first number and the step of a constant of one axis, not {list(sequence)}")
     work = {} if part else WORK[what](tuple(s.values()), shape)
     return Expansion(shape, work=tuple((kind, number) for kind, number in work.items() if number))
 

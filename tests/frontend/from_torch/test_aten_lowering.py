@@ -220,3 +220,16 @@ def test_attention_of_a_module_is_counted_whole() -> None:
 def test_causal_scores_are_computed_and_counted() -> None:
     graph = network(lambda m, q: functional.scaled_dot_product_attention(q, q, q, is_causal=True), (1, 2, 6, 8))
     assert count(graph).total.macs == 2 * 2 * 6 * 6 * 8
+
+
+@pytest.mark.parametrize(
+    ("bounds", "numbers"), [((4,), [0, 1, 2, 3]), ((2, 5), [2, 3, 4]), ((9, 0, -4), [9, 5, 1]), ((0.5, 3), None)]
+)
+def test_sequences_of_whole_numbers_are_kept(bounds: tuple[float, ...], numbers: list[int] | None) -> None:
+    graph = network(lambda _, x: x + torch.arange(*bounds, device="meta"), (len(numbers or [1, 1, 1]),))
+    (node,) = (node for node in graph.nodes if node.label == "constant")
+    if numbers is None:
+        assert "sequence" not in dict(node.attributes)
+    else:
+        first, step = dict(node.attributes)["sequence"]
+        assert [first + step * place for place in range(len(numbers))] == numbers

@@ -9,9 +9,7 @@ from tilework.frontend.from_torch.calls import Value
 from tilework.frontend.from_torch.lowering import Lowering
 from tilework.frontend.from_torch.registry import aten, torch_operator
 
-CONSTANTS = (
-    "arange empty empty_strided empty_like new_empty eye linspace tril_indices triu_indices _efficientzerotensor"
-)
+CONSTANTS = "empty empty_strided empty_like new_empty eye linspace tril_indices triu_indices _efficientzerotensor"
 RANDOM = (
     "rand rand_like randn randn_like randint randint_like randperm uniform normal bernoulli random exponential "
     "geometric poisson multinomial"
@@ -24,6 +22,16 @@ FILLED = {"zeros": 0, "zeros_like": 0, "new_zeros": 0, "zero": 0, "ones": 1, "on
 def constant(c: Lowering, *_: Any, **__: Any) -> None:
     """A tensor that no input decides; nothing of it is counted."""
     host(c, "constant")
+
+
+@aten("arange")
+def arange(c: Lowering, *bounds: Any, **__: Any) -> None:
+    """As `constant`; which numbers they are is kept where they are whole."""
+    first, step = (0, 1) if len(bounds) == 1 else (bounds[0], bounds[2] if len(bounds) > 2 else 1)
+    if type(first) is int and type(step) is int:
+        c.set(c.emit("host", what="constant", shape=c.result.shape, sequence=(first, step), dtype=c.result.dtype))
+    else:
+        host(c, "constant")
 
 
 @aten(*RANDOM.split())

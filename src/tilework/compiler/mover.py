@@ -1,0 +1,119 @@
+"""What a cluster's mover does: it brings the weights that all cores of the cluster load into the SRAM, once.
+
+Two halves of the SRAM take turns. While the cores work with a chunk of a weight, the mover loads the next one, be it of
+the same group or of a later one; all meet at a barrier before each chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tilework.compiler.layout import Frame, Ring
+from tilework.compiler.lower import BARRIER
+from tilework.compiler.memory import DramMap
+from tilework.compiler.split import ALIGNMENT, Work, half_bytes
+from tilework.isa.instruction import Descriptor, Instruction, Operand
+from tilework.machine.machine import Machine
+
+PIECE_BYTES = 4096  # of a load at least; short ones let the cores' loads in between, long ones hide the latency
+LATENCIES = 4
+
+
+def rings(works: Sequence[Work], machine: Machine) -> list[Ring | None]:
+    """For each group whose weight comes from the SRAM the halves that its chunks lie in, one after another."""
+    found: list[Ring | None] = []
+    chunks = 0
+    for work in works:
+        found.append(Ring(half_bytes(machine), chunks % 2) if work.chunks else None)
+        chunks += work.chunks
+    return found
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """A weight at an address in DRAM, cut into chunks of `size_bytes`, of which the last may be smaller.
+
+    A chunk is loaded in pieces.
+    """
+
+    ring: Ring
+    address: int
+    total_bytes: int
+    size_bytes: int
+    dtype: str
+    piece_bytes: int
+
+    @property
+    def number(self) -> int:
+        return -(-self.total_bytes // self.size_bytes)
+
+    def load(self, first: int, count: int) -> list[Instruction]:
+        """Loads of `count` chunks of equal size, each but the first after a barrier."""
+        size = min(self.size_bytes, self.total_bytes - first * self.size_bytes)
+        pieces, rest = divmod(size, self.piece_bytes)
+        code = self._pieces(first, count, 0, self.piece_bytes, pieces) if pieces else []
+        return code + (self._pieces(first, count, size - rest, rest, 1) if rest else [])
+
+    def _pieces(self, first: int, count: int, offset: int, size: int, number: int) -> list[Instruction]:
+        chip, dram = [self.ring.half_bytes] * (count > 1), [self.size_bytes] * (count > 1)
+        if number > 1:
+            chip, dram = [*chip, size], [*dram, size]
+        target = self.ring.operand(first * self.ring.half_bytes + offset, tuple(chip), self.dtype)
+        base = self.address + first * self.size_bytes + offset
+        source = Operand("dram", base, target.strides, tuple(dram), dtype=self.dtype)
+        load = Instruction("load", Descriptor((size // target.element_bytes,), target, (source,)))
+        return repeat([load], number)
+
+    def work(self) -> list[Instruction]:
+        """The barrier before each chunk, and after it the load of the next."""
+        last = self.number - 1
+        equal = last - (self.total_bytes % self.size_bytes != 0 and last > 0)
+        code = repeat([BARRIER, *self.load(1, equal)], equal)
+        if equal < last:
+            code += [BARRIER, *self.load(last, 1)]
+        return [*code, BARRIER]
+
+
+def repeat(body: list[Instruction], times: int) -> list[Instruction]:
+    """A loop, where one is needed."""
+    if times < 2:
+        return body * times
+    return [Instruction("loop", count=times), *body, Instruction("endloop")]
+
+
+def mover(works: Sequence[Work], waits: Sequence[bool], dram: DramMap, machine: Machine) -> list[list[Instruction]]:
+    """The mover's instructions for each group; `waits` says which groups end in a barrier. The same in all clusters."""
+    staged = [
+        _chunks(work, place, ring, dram, _piece_bytes(machine))
+        for place, (work, ring) in enumerate(zip(works, rings(works, machine), strict=True))
+        if ring
+    ]
+    codes, done = [], 0
+    for place, (work, wait) in enumerate(zip(works, waits, strict=True)):
+        code = staged[0].load(0, 1) if place == 0 and staged else []
+        if work.chunks:
+            code += staged[done].work()
+            done += 1
+            code += staged[done].load(0, 1) if done < len(staged) else []
+        codes.append(code + [BARRIER] * wait)
+    return codes
+
+
+def _piece_bytes(machine: Machine) -> int:
+    """What takes the DRAM's channel for a few times its latency, in whole elements of any dtype."""
+    return max(PIECE_BYTES, int(LATENCIES * machine.dram.latency_cycles * machine.dram_bytes_per_cycle) & -ALIGNMENT)
+
+
+def _chunks(work: Work, place: int, ring: Ring, dram: DramMap, piece_bytes: int) -> Chunks:
+    part = work.parts[0]
+    index = next(i for i, buffer in enumerate(part.tiling.plan.buffers) if buffer.packed)
+    frame = Frame(part.group, part.tiling, index)
+    total = frame.element_bytes
+    for loop in frame.packed_loops:
+        total *= part.group.extents[loop]
+    size = total
+    if work.chunks > 1:
+        outer = part.tiling.order[0]
+        size = total // part.group.extents[outer] * part.tiling.tiles[outer]
+    return Chunks(ring, dram.packed[place, 0, index], total, size, frame.tensor.dtype, piece_bytes)

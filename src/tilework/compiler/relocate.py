@@ -1,0 +1,73 @@
+"""Lowering once what stands many times in a network: equal parts differ only in the addresses of their tensors.
+
+The code is lowered for tensors that lie far apart, so that each DRAM address tells which tensor it belongs to, and is
+then moved to where the tensors are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tilework.compiler.layout import Ring
+from tilework.compiler.lower import lower
+from tilework.compiler.split import Part
+from tilework.isa.instruction import Descriptor, Instruction, Operand
+
+FAR = 1 << 60  # beyond the end of any tensor
+
+
+@dataclass(frozen=True)
+class _Template:
+    """Code over numbered tensors; `moved` are the places of the instructions that name a DRAM address."""
+
+    code: list[Instruction]
+    moved: list[int]
+
+
+@dataclass
+class Relocator:
+    """Lowers parts; of equal ones only the first."""
+
+    known: dict[object, _Template] = field(default_factory=dict)
+
+    def code(self, part: Part, plain: dict[str, int], packed: dict[int, int], ring: Ring | None) -> list[Instruction]:
+        """What `lower` gives for the part with its tensors at these addresses."""
+        names, key = part.group.names, (part.group.shape, part.tiling.choice, ring)
+        template = self.known.get(key)
+        if template is None:
+            template = self.known[key] = _template(part, names, ring)
+        buffers = part.tiling.plan.buffers
+        bases = [plain.get(name, 0) for name in names] + [packed.get(i, 0) for i in range(len(buffers))]
+        code = list(template.code)
+        for place in template.moved:
+            code[place] = _moved(code[place], bases)
+        return code
+
+
+def _template(part: Part, names: tuple[str, ...], ring: Ring | None) -> _Template:
+    far = {name: number * FAR for number, name in enumerate(names)}
+    packed = {i: (len(names) + i) * FAR for i in range(len(part.tiling.plan.buffers))}
+    code = lower(part.group, part.tiling, far, packed, ring)
+    return _Template(code, [place for place, instruction in enumerate(code) if _in_dram(instruction)])
+
+
+def _in_dram(instruction: Instruction) -> bool:
+    return instruction.descriptor is not None and any(o.memory == "dram" for o in instruction.descriptor.operands)
+
+
+def _moved(instruction: Instruction, bases: list[int]) -> Instruction:
+    descriptor = instruction.descriptor
+    assert descriptor is not None
+    target, (source,) = descriptor.destination, descriptor.sources
+    assert isinstance(source, Operand)
+    if source.memory == "dram":
+        source = _at(source, bases)
+    else:
+        target = _at(target, bases)
+    return Instruction(instruction.mnemonic, Descriptor(descriptor.extents, target, (source,)))
+
+
+def _at(operand: Operand, bases: list[int]) -> Operand:
+    """An operand of DRAM, which has no ring, at its tensor's own place."""
+    tensor, offset = divmod(operand.base, FAR)
+    return Operand("dram", bases[tensor] + offset, operand.strides, operand.steps, dtype=operand.dtype)

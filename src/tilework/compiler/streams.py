@@ -1,0 +1,87 @@
+"""From the parts of all groups to a stream of instructions for each core, and the layers of the program."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate, chain
+
+from tilework.compiler.footprint import barriers
+from tilework.compiler.lower import BARRIER
+from tilework.compiler.memory import DramMap
+from tilework.compiler.mover import mover, repeat, rings
+from tilework.compiler.relocate import Relocator
+from tilework.compiler.split import Work
+from tilework.isa.instruction import Instruction
+from tilework.isa.program import Layer, Stream
+from tilework.machine.machine import Machine
+
+
+def lower_all(works: Sequence[Work], dram: DramMap, machine: Machine) -> tuple[tuple[Stream, ...], tuple[Layer, ...]]:
+    """A stream for each core that has something to do, the first cluster's first, then the movers', and the layers.
+
+    A group ends in a sync, or, where a core goes on with what another one has made, in a barrier of all streams; one
+    whose weights come from the SRAM begins with a barrier.
+    """
+    needed = [*barriers(works, dram.plain), False][1:]
+    waits = [need and not work.chunks for need, work in zip(needed, [*works[1:], *works[:1]], strict=True)]
+    cores = max((len(work.parts) for work in works), default=1)
+    codes = _cores(works, waits, cores, dram, machine)
+    streams = [divmod(core, machine.cores) for core in range(cores)]
+    roles = [Stream((), "core", *place) for place in streams]
+    if any(work.chunks for work in works):
+        clusters = range(streams[-1][0] + 1)
+        roles += [Stream((), "mover", cluster) for cluster in clusters]
+        codes += [mover(works, waits, dram, machine)] * len(clusters)
+    joined = [(*chain.from_iterable(code), Instruction("end")) for code in codes]
+    made = tuple(replace(role, instructions=code) for role, code in zip(roles, joined, strict=True))
+    return made, _layers(works, codes)
+
+
+def _cores(
+    works: Sequence[Work], waits: Sequence[bool], cores: int, dram: DramMap, machine: Machine
+) -> list[list[list[Instruction]]]:
+    """The instructions of each core for each group."""
+    relocator, packed = Relocator(), _packed(dram)
+    codes: list[list[list[Instruction]]] = [[] for _ in range(cores)]
+    for place, (work, wait, ring) in enumerate(zip(works, waits, rings(works, machine), strict=True)):
+        for core, code in enumerate(codes):
+            if core < len(work.parts):
+                steps = relocator.code(work.parts[core], dram.plain, packed[place, core], ring)
+                code.append([*steps[:-1], BARRIER] if wait else steps)
+            else:
+                code.append([*repeat([BARRIER], work.chunks), *[BARRIER] * wait])
+    return codes
+
+
+def _layers(works: Sequence[Work], codes: list[list[list[Instruction]]]) -> tuple[Layer, ...]:
+    names = _names(works)
+    ends = [[0, *accumulate(map(len, code))] for code in codes]
+    bytes_of: dict[object, int] = {}
+    layers = []
+    for place, work in enumerate(works):
+        group = work.group
+        if group.shape not in bytes_of:
+            bytes_of[group.shape] = group.compulsory_bytes
+        first, *others = [(end[place], end[place + 1]) for end in ends]
+        layers.append(Layer(names[place], group.operation, *first, group.macs, bytes_of[group.shape], tuple(others)))
+    return tuple(layers)
+
+
+def _packed(dram: DramMap) -> dict[tuple[int, int], dict[int, int]]:
+    """By group and part: the address of each packed buffer."""
+    found: dict[tuple[int, int], dict[int, int]] = defaultdict(dict)
+    for (place, core, index), address in dram.packed.items():
+        found[place, core][index] = address
+    return found
+
+
+def _names(works: Sequence[Work]) -> list[str]:
+    """The nodes of each group; where a node alone makes several groups, also which of them this is."""
+    total, seen, names = Counter(work.group.nodes for work in works), Counter[tuple[str, ...]](), []
+    for work in works:
+        nodes = work.group.nodes
+        seen[nodes] += 1
+        names.append("+".join(nodes) + (f" {seen[nodes]}/{total[nodes]}" if total[nodes] > 1 else ""))
+    return names

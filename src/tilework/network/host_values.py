@@ -1,0 +1,39 @@
+"""Values of what runs on the host, for the kinds of work whose meaning a graph states whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from tilework.errors import NetworkError
+from tilework.network.graph import Node, Tensor
+from tilework.network.kernels import Array
+
+Value = Callable[[Node, Sequence[Array], Tensor], Array]
+
+
+def host_value(node: Node, inputs: Sequence[Array], result: Tensor) -> Array:
+    """The value of a node whose label is in VALUES, of the result's dtype."""
+    return VALUES[node.label](node, inputs, result).astype(result.dtype, copy=False)
+
+
+def _embedding(node: Node, inputs: Sequence[Array], result: Tensor) -> Array:
+    """Rows of the table, by number."""
+    ids, table = inputs
+    if ids.min() < 0 or ids.max() >= len(table):
+        raise NetworkError(
+            f"what {node.name} looks up must lie in 0..{len(table) - 1}, not in {ids.min()}..{ids.max()}"
+        )
+    rows: Array = table[ids]
+    return rows
+
+
+def _sequence(node: Node, inputs: Sequence[Array], result: Tensor) -> Array:
+    """The arithmetic sequence that the attribute `sequence` states: its first number and its step."""
+    first, step = dict(node.attributes)["sequence"]
+    numbers: Array = first + step * np.arange(result.elements)
+    return numbers
+
+
+VALUES: dict[str, Value] = {"embedding": _embedding, "constant": _sequence}

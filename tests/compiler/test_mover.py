@@ -1,0 +1,37 @@
+"""What the mover of a cluster loads, walked through one load after another."""
+
+from __future__ import annotations
+
+import pytest
+
+from tilework.compiler.layout import Ring
+from tilework.compiler.mover import Chunks
+from tilework.isa.instruction import Instruction
+from tilework.simulator.structure import analyse, walk
+
+
+@pytest.mark.parametrize(("total", "size"), [(512, 512), (4096, 4096), (10_000, 10_000), (5000, 1000), (30_000, 9000)])
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_mover_loads_every_byte_once_into_the_half_of_its_chunk(total: int, size: int, first: int) -> None:
+    """Walked through one by one; the next chunk is loaded after the barrier before this one."""
+    chunks = Chunks(Ring(1 << 14, first), 1 << 20, total, size, "float32", 4096)
+    code = (*chunks.load(0, 1), *chunks.work(), Instruction("end"))
+    barriers_passed, moved = 0, []
+    for place, counters in walk(code, analyse(code, "mover")):
+        if code[place].mnemonic == "barrier":
+            barriers_passed += 1
+        if code[place].descriptor:
+            moved += bytes_of(code[place], counters, barriers_passed)
+    assert barriers_passed == chunks.number
+    assert [source for _, source, _ in moved] == list(range(1 << 20, (1 << 20) + total, 4))
+    for target, source, chunk in moved:
+        number, offset = divmod(source - (1 << 20), size)
+        assert number == chunk
+        assert target == (first + number) % 2 * (1 << 14) + offset
+
+
+def bytes_of(load: Instruction, counters: tuple[int, ...], chunk: int) -> list[tuple[int, int, int]]:
+    assert load.descriptor is not None
+    target, source = load.descriptor.operands
+    places = range(0, 4 * load.descriptor.extents[0], 4)
+    return [(target.address(counters) + i, source.address(counters) + i, chunk) for i in places]
