@@ -73,6 +73,25 @@ def test_a_network_where_none_is_asked_for(arguments: tuple[str, ...], message: 
     assert result.stderr == f"tilework: {message}\n"
 
 
+def test_a_picture(tmp_path: Path) -> None:
+    path = tmp_path / "curves.svg"
+    result = run("6.9", "-o", str(path))
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert path.read_text("utf-8").startswith("<?xml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("2.2",), "-o goes with an exercise that has a picture, not with 2.2; leave it out"),
+        ((), "-o must come with an exercise: tilework exercise 6.8 -o curves.svg"),
+    ],
+)
+def test_a_picture_where_there_is_none(arguments: tuple[str, ...], message: str) -> None:
+    result = run(*arguments, "-o", "curves.svg")
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"tilework: {message}\n")
+
+
 @pytest.mark.parametrize("number", ["9.9", "3", "3.01", "", "../ch02/ex2_2"])
 def test_an_unknown_number_names_the_known_ones(number: str) -> None:
     result = run(number)

@@ -30,7 +30,7 @@ Answer = dict[str, Any]
 class Exercise:
     """One exercise: texts in paragraphs, `answer` computes the data, `text` shows data to people.
 
-    An `answer` that takes `networks` computes them for any networks.
+    An `answer` that takes `networks` computes them for any networks; `draw` makes a picture of it, where there is one.
     """
 
     number: str
@@ -39,6 +39,7 @@ class Exercise:
     notice: str
     answer: Callable[..., Answer]
     text: Callable[[Answer], str]
+    draw: Callable[[Answer, str], None] | None = None
 
     def answer_for(self, networks: Sequence[str]) -> Answer:
         """The answer, for other networks than the book's where any are given; raises ExerciseError if it takes none."""
@@ -47,6 +48,12 @@ class Exercise:
                 f"--network goes with an exercise about networks in general, not with {self.number}; leave it out"
             )
         return self.answer(networks) if networks else self.answer()
+
+    def draw_to(self, path: str, answer: Answer) -> None:
+        """The picture of an answer; raises ExerciseError if the exercise has none."""
+        if self.draw is None:
+            raise ExerciseError(f"-o goes with an exercise that has a picture, not with {self.number}; leave it out")
+        self.draw(answer, path)
 
 
 def exercise_files() -> dict[str, Path]:
@@ -77,7 +84,7 @@ def load_exercise(number: str) -> Exercise:
     if missing := [part for part in PARTS if not hasattr(module, part)]:
         raise ExerciseError(f"exercise {number} must define {', '.join(PARTS)}, and lacks {', '.join(missing)}")
     texts = (module.TITLE, _paragraphs(module.QUESTION), _paragraphs(module.NOTICE))
-    return Exercise(number, *texts, module.answer, module.text)
+    return Exercise(number, *texts, module.answer, module.text, getattr(module, "draw", None))
 
 
 def _module(number: str, path: Path) -> Any:
@@ -103,8 +110,9 @@ def _paragraphs(text: str) -> str:
     metavar="NETWORK",
     help="Answer for this network, whatever `tilework count` takes, not for the book's (3.1, 3.2; may be repeated).",
 )
+@click.option("-o", "--output", metavar="FILE", help="Draw the answer too (.svg, .png; exercises with a picture).")
 @json_option
-def exercise(number: str | None, networks: tuple[str, ...], as_json: bool) -> None:
+def exercise(number: str | None, networks: tuple[str, ...], output: str | None, as_json: bool) -> None:
     """The exercise book: the list, or the answer to exercise NUMBER, computed now.
 
     \b
@@ -113,15 +121,20 @@ def exercise(number: str | None, networks: tuple[str, ...], as_json: bool) -> No
       tilework exercise 3.1
       tilework exercise 3.1 --json
       tilework exercise 3.2 --network vgg11 --network model.onnx
+      tilework exercise 6.8 -o curves.svg
     """
     if number is None:
         if networks:
             raise ExerciseError("--network must come with an exercise: tilework exercise 3.1 --network vgg11")
+        if output:
+            raise ExerciseError("-o must come with an exercise: tilework exercise 6.8 -o curves.svg")
         _list(as_json)
         return
     found = load_exercise(number)
     with working(f"exercise {number}"):
         answer = found.answer_for(networks)
+        if output:
+            found.draw_to(output, answer)
         shown = "" if as_json else found.text(answer)
     if as_json:
         texts = {"title": found.title, "question": found.question, "notice": found.notice}

@@ -3,83 +3,139 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from tilework.commands.options import json_option, print_json
-from tilework.errors import ProgramError
+from tilework.commands.timelines import Timeline, of_program, of_tiles
+from tilework.errors import ProgramError, SimulationError
 from tilework.files import replacing
-from tilework.isa.assembly import parse_program
+from tilework.frontend.topology import read_topology
+from tilework.isa.assembly import parse_text
 from tilework.isa.container import load_program
 from tilework.isa.program import Program
 from tilework.isa.tile_language import parse_tiles
 from tilework.machine.load import load_machine
+from tilework.simulator.bounds import check_addresses
 from tilework.simulator.cycle import simulate as simulate_program
+from tilework.simulator.functional import unwritten_reads
+from tilework.simulator.layers import simulate_topology
+from tilework.simulator.tables import histogram as histogram_of
 from tilework.simulator.tile_time import simulate_tiles
-from tilework.simulator.tile_timeline import tile_events, tile_gantt, tile_listing, tile_trace
-from tilework.simulator.timeline import chrome_trace, events, gantt, listing
 
-SHOWN_EVENTS = 200
+TEXT_BYTES = 1 << 28  # of DRAM, all 0, where the values of assembly text decide its time
 
 
 @click.command()
 @click.argument("file", metavar="FILE")
 @click.option("--on", "machine", metavar="MACHINE", help="The processor, for text only (default dlp-s).")
-@click.option("--trace", metavar="T.json", help="Write the timeline as a Chrome/Perfetto trace.")
 @click.option("--timeline", is_flag=True, help="Print the timeline: a row per unit, then a line per event.")
+@click.option("--cycles", is_flag=True, help="Print the timeline with a line per cycle; for a .tile or assembly.")
+@click.option("-o", "--output", metavar="FILE", help="Draw the timeline as .svg or .png.")
+@click.option("--trace", metavar="T.json", help="Write the timeline as a Chrome/Perfetto trace.")
+@click.option("--histogram", is_flag=True, help="Print how many instructions took how many cycles.")
+@click.option(
+    "--reads",
+    type=click.Choice(["report", "error"]),
+    help="Run the values too, inputs 0, and report reads on chip of what was never written, or stop at the first.",
+)
 @json_option
-def simulate(file: str, machine: str | None, trace: str | None, timeline: bool, as_json: bool) -> None:
+def simulate(
+    file: str,
+    machine: str | None,
+    timeline: bool,
+    cycles: bool,
+    output: str | None,
+    trace: str | None,
+    histogram: bool,
+    reads: str | None,
+    as_json: bool,
+) -> None:
     """The exact time of a program: FILE is an executable (.tile), the tile language (.tl) or assembly text.
+
+    A network's layers may be given by their sizes alone, in SCALE-Sim's topology format (.csv): docs/systolic.md.
 
     \b
     Examples:
-      tilework simulate lenet5.tile
+      tilework simulate lenet5.tile -o lenet5.svg
       tilework simulate examples/pipeline.s --on dlp-s --timeline
+      tilework simulate examples/cluster.s --on dlp-m4 --cycles
       tilework simulate examples/ex7_9.tl --on dlp-s --timeline
+      tilework simulate examples/alexnet.csv --on scale-32x32-ws
     """
-    if file.endswith(".tl"):
-        _tiles(file, machine, trace, timeline, as_json)
-        return
-    program = _program(file, machine)
-    cost = simulate_program(program)
+    kind = Path(file).suffix
+    _check_options(kind, {"--timeline": timeline, "-o": bool(output), "--trace": bool(trace)}, "a program", (".csv",))
+    detailed = {"--cycles": cycles, "--histogram": histogram, "--reads": bool(reads)}
+    _check_options(kind, detailed, "a program of instructions", (".csv", ".tl"))
+    name, cost, shown = {".csv": _topology, ".tl": _tiles}.get(kind, _instructions)(file, machine)
+    record, parts = cost.to_dict(), [name, str(cost)]
+    if histogram:
+        parts.append(histogram_of(cost))
+    if reads:
+        found = _reads(file, machine, strict=reads == "error")
+        record["unwritten_reads"] = found
+        parts.append("\n".join(found) or "nothing is read on chip before it is written")
+    if output:
+        shown.draw(output, name)
     if trace:
-        _write(trace, chrome_trace(events(program), program.machine.clock_hz))
+        with replacing(trace) as target:
+            target.write(shown.trace().encode())
     if as_json:
-        print_json(cost.to_dict())
+        print_json(record)
         return
-    parts = [f"{program.name} on {program.machine.name}", str(cost)]
     if timeline:
-        shown = events(program, SHOWN_EVENTS)
-        parts += [gantt(shown), listing(shown)]
+        parts.append(shown.units_and_events())
+    if cycles:
+        parts.append(shown.cycles())
     click.echo("\n\n".join(parts))
 
 
-def _tiles(file: str, machine_name: str | None, trace: str | None, timeline: bool, as_json: bool) -> None:
+def _check_options(kind: str, given: dict[str, bool], wanted: str, without: tuple[str, ...]) -> None:
+    for option, there in given.items():
+        if there and kind in without:
+            came = {".tl": "one in the tile language", ".csv": "a topology"}[kind]
+            raise ProgramError(f"{option} must go with {wanted}, not with {came}; leave it out")
+
+
+def _topology(file: str, machine_name: str | None) -> tuple[str, Any, Any]:
+    layers, machine = read_topology(file), load_machine(machine_name or "dlp-s")
+    return f"{Path(file).stem} on {machine.name}", simulate_topology(layers, machine), None
+
+
+def _tiles(file: str, machine_name: str | None) -> tuple[str, Any, Timeline]:
     program = parse_tiles(_text(file, "a program in the tile language"))
     machine = load_machine(machine_name or "dlp-s")
-    cost = simulate_tiles(program, machine)
-    if trace:
-        _write(trace, tile_trace(tile_events(program, machine), machine.clock_hz))
-    if as_json:
-        print_json(cost.to_dict())
-        return
-    parts = [f"{Path(file).stem} on {machine.name}", str(cost)]
-    if timeline:
-        shown = tile_events(program, machine, SHOWN_EVENTS)
-        parts += [tile_gantt(shown), tile_listing(shown)]
-    click.echo("\n\n".join(parts))
+    return f"{Path(file).stem} on {machine.name}", simulate_tiles(program, machine), of_tiles(program, machine)
 
 
-def _write(path: str, text: str) -> None:
-    with replacing(path) as target:
-        target.write(text.encode())
+def _instructions(file: str, machine: str | None) -> tuple[str, Any, Timeline]:
+    program = _program(file, machine)
+    text = not file.endswith(".tile")
+    check_addresses(program, program.machine.dram.capacity_bytes if text else program.dram_bytes)
+    inputs: dict[str, Any] | None = None if program.inputs else {}
+    name = f"{program.name} on {program.machine.name}"
+    return name, simulate_program(program, inputs=inputs), of_program(program, inputs)
+
+
+def _reads(file: str, machine: str | None, strict: bool) -> list[str]:
+    """Reads on chip before anything was written there; what DRAM holds at the start is the user's."""
+    import numpy as np
+
+    program = _program(file, machine)
+    inputs = {port.name: np.zeros(port.shape, np.float32) for port in program.inputs}
+    found = [str(read) for read in unwritten_reads(program, inputs) if read.memory != "dram"]
+    if strict and found:
+        raise SimulationError(found[0])
+    return found
 
 
 def _program(file: str, machine: str | None) -> Program:
     if file.endswith(".tile"):
         return load_program(file, machine)
     text = _text(file, "a .tile file or assembly text")
-    return Program(Path(file).stem, load_machine(machine or "dlp-s"), parse_program(text))
+    on = load_machine(machine or "dlp-s")
+    return Program.of(Path(file).stem, on, parse_text(text), dram_bytes=min(on.dram.capacity_bytes, TEXT_BYTES))
 
 
 def _text(file: str, what: str) -> str:

@@ -14,6 +14,7 @@ WIDTH, LEFT, RIGHT = 1600, 150, 40
 SPAN = WIDTH - LEFT - RIGHT
 TITLE, ROW, GAP, AXIS, LEGEND = 80, 30, 14, 60, 30
 THIN = 1.0  # bars narrower than this are drawn as one with those of their layer beside them
+EDGED = 4.0  # narrower bars have no white edge
 LETTER = 6.2  # the width of a letter in a bar
 MOST_LAYERS = 24  # that the legend names
 
@@ -113,16 +114,19 @@ def _bars(
 ) -> None:
     from matplotlib.collections import PolyCollection
 
-    corners, colours = [], []
+    corners, colours, edges = [], [], []
     for bar in bars:
         left, width = LEFT + bar.start * scale, max((bar.end - bar.start) * scale, 0.6)
         top = tops[bar.part, bar.row] + 3
         corners.append(((left, top), (left + width, top), (left + width, top + ROW - 6), (left, top + ROW - 6)))
         colours.append(layers[bar.layer])
+        edges.append(0.4 if width > EDGED else 0.0)
         if letters := int((width - 6) / LETTER) if bar.text else 0:
             text = bar.text if len(bar.text) <= letters else f"{bar.text[: letters - 1]}…" if letters > 3 else ""
             axes.text(left + 3, top + ROW / 2 - 3, text, size=7.5, color="white", va="center", clip_on=True)
-    axes.add_collection(PolyCollection(corners, facecolors=colours, edgecolors="white", linewidths=0.4), autolim=False)
+    axes.add_collection(
+        PolyCollection(corners, facecolors=colours, edgecolors="white", linewidths=edges), autolim=False
+    )
 
 
 def _legend(axes: Any, named: Sequence[str], layers: dict[str, str], top: float) -> None:
