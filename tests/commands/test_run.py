@@ -193,3 +193,12 @@ def test_program_for_another_machine_and_options_that_a_program_fixes(tmp_path: 
         "tilework: a check with ONNX Runtime needs a network, not a .tile file, which holds none; name it\n"
     )
     assert {other.exit_code, fixed.exit_code, checked.exit_code} == {2}
+
+
+def test_a_batch_has_a_line_for_each_of_its_inputs() -> None:
+    answer = document("mlp", "--batch", "3")
+    lines = run("mlp", "--batch", "3").stdout.splitlines()
+    assert lines[2].split() == ["input", "class", "score", "next", "score"]
+    best = [int(np.argmax(row)) for row in next(iter(answer["outputs"][0].values()))]
+    assert [int(line.split()[1]) for line in lines[4:7]] == best
+    assert [classes[0] for classes in answer["classes"]] == best

@@ -135,14 +135,16 @@ def _record(
         "dram_bytes_bound": cost.compulsory_bytes,
         "energy_joules": cost.energy_joules,
         "outputs": [{name: values.tolist() for name, values in outputs.items()} for outputs in results],
-        "classes": [[int(c) for c in _scores(outputs).argsort()[::-1][:5]] for outputs in results],
+        "classes": [[int(c) for c in scores.argsort()[::-1][:5]] for scores in _scores(results)],
         "max_abs_error": error,
         "layers": cost.to_dict()["layers"],
     }
 
 
-def _scores(outputs: dict[str, Array]) -> Array:
-    return next(iter(outputs.values())).reshape(-1)
+def _scores(results: list[dict[str, Array]]) -> list[Array]:
+    """The first output for each input of each batch."""
+    first = [next(iter(outputs.values())) for outputs in results]
+    return [row for values in first for row in (values if values.ndim == 2 else values.reshape(1, -1))]
 
 
 def _text(executable: Executable, reading: Reading, results: list[dict[str, Array]], error: float | None) -> str:
@@ -159,19 +161,21 @@ def _text(executable: Executable, reading: Reading, results: list[dict[str, Arra
     return "\n\n".join(parts)
 
 
-def _digit(place: int, values: Array) -> tuple[str, ...]:
+def _two_best(place: int, values: Array) -> tuple[str, ...]:
     first, second = (int(c) for c in values.argsort()[::-1][:2])
     likely, next_likely = (percent(float(values[c]), 2) for c in (first, second))
     return str(place + 1), str(first), likely, str(second), next_likely
 
 
 def _answer(reading: Reading, results: list[dict[str, Array]]) -> str:
-    if not reading.digits:
-        best = _scores(results[0]).argsort()[::-1][:5]
-        ranked = [(str(place + 1), str(c), percent(float(_scores(results[0])[c]))) for place, c in enumerate(best)]
+    scores = _scores(results)
+    if not reading.digits and (len(scores) == 1 or scores[0].size < 2):
+        best = scores[0].argsort()[::-1][:5]
+        ranked = [(str(place + 1), str(c), percent(float(scores[0][c]))) for place, c in enumerate(best)]
         return columns(("rank", "class", "score"), ranked, left=0)
-    scores = [_scores(outputs) for outputs in results]
-    rows = [_digit(place, values) for place, values in enumerate(scores[:SHOWN_DIGITS])]
+    rows = [_two_best(place, values) for place, values in enumerate(scores[:SHOWN_DIGITS])]
+    if not reading.digits:
+        return columns(("input", "class", "score", "next", "score"), rows, left=0)
     read = " ".join(str(int(values.argmax())) for values in scores)
     table = columns(("digit", "reads", "probability", "next", "probability"), rows, left=0)
     return f"it reads  {read}\n\n{table}"

@@ -61,9 +61,9 @@ class Estimator(Volumes):
         rows = [n for n, _ in self.group.main.parallel_loops if n not in columns]
         unit, dtype = self.machine.matrix, self.group.tensors[a.tensor].dtype
         total = 0 * self.one
-        for shape in product(*map(self._tile_sizes, (rows, columns, summed))):
-            number = prod(times for times, _ in shape)
-            total = total + number * unit.cycles(*(size for _, size in shape), dtype)
+        sizes = (self._tile_sizes(rows), self._tile_sizes(columns), self._tile_sizes(summed))
+        for (i, m), (j, n), (k, s) in product(*sizes):
+            total = total + i * j * k * unit.cycles(m, n, s, dtype)
         return total
 
     def _tile_sizes(self, loops: list[str]) -> list[tuple[Any, Any]]:
@@ -160,7 +160,8 @@ class Estimator(Volumes):
         if self.staging and self.machine.sram and self.plan.buffers[index].packed:
             latency = self.machine.sram.latency_cycles
             width = self.machine.sram.bandwidth_bytes_per_second / self.machine.clock_hz
-        return self.visits(level) * (latency + 0.5) + self.traffic(index, level, True) / width
+        cycles: Numbers = self.visits(level) * (latency + 0.5) + self.traffic(index, level, True) / width
+        return cycles
 
     def _issued(self, levels: tuple[int, ...], slots: tuple[int, ...]) -> Numbers:
         """The instructions that control issues, one a cycle."""

@@ -143,7 +143,8 @@ class Volumes:
         """Bytes of a tile that lie in a row in DRAM: along the last axis, and further along those that it covers."""
         ranges, size = self._ranges(level), self.element_bytes(buffer)
         if buffer.packed:
-            return size * self.one * self._elements(buffer, ranges)
+            tile: Numbers = size * self.one * self._elements(buffer, ranges)
+            return tile
         run, whole = size * self.one, True
         shape = self.group.tensors[buffer.access.tensor].shape
         for axis in reversed(axis_order(len(shape))):
