@@ -7,6 +7,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tilework.cost.compare import compare as compare
     from tilework.cost.conventions import explain as explain
+    from tilework.cost.utilisation import utilisation as utilisation
     from tilework.counting import count as count
     from tilework.counting import formulas as formulas
     from tilework.counting import load as load
@@ -20,20 +21,37 @@ if TYPE_CHECKING:
     from tilework.frontend.from_onnx import onnx_operator as onnx_operator
     from tilework.frontend.from_torch import torch_operator as torch_operator
     from tilework.frontend.images import digits as read_digits
+    from tilework.frontend.topology import read_topology as read_topology
     from tilework.isa.assembly import parse_program as parse_program
+    from tilework.isa.assembly import parse_text as parse_text
+    from tilework.isa.decoder import control_diagram as control_diagram
+    from tilework.isa.decoder import control_path as control_path
+    from tilework.isa.decoder import diagram_text as diagram_text
+    from tilework.isa.decoder import unit_diagram as unit_diagram
+    from tilework.isa.decoder_svg import write_diagram as write_diagram
     from tilework.isa.instruction import Instruction as Instruction
     from tilework.isa.program import Layer as Layer
     from tilework.isa.program import Port as Port
     from tilework.isa.program import Program as Program
     from tilework.isa.table import OPCODES as OPCODES
+    from tilework.isa.tile_language import parse_tiles as parse_tiles
     from tilework.machine.load import load_machine as load_machine
+    from tilework.machine.machine import Machine as Machine
+    from tilework.machine.matrix import InnerProductArray as InnerProductArray
+    from tilework.machine.matrix import ScalarMacArray as ScalarMacArray
+    from tilework.mapping import map_product as map_product
     from tilework.network.execute import execute as execute
     from tilework.network.graph import Graph as Graph
     from tilework.network.graph import GraphBuilder as GraphBuilder
     from tilework.network.graph_text import parse_graph as parse_graph
+    from tilework.network.product import products as products
     from tilework.plain import columns as table
+    from tilework.report.utilisation import draw_utilisation as draw_utilisation
     from tilework.simulator.cycle import simulate as simulate
     from tilework.simulator.hazards import find_races as find_races
+    from tilework.simulator.layers import simulate_topology as simulate_topology
+    from tilework.simulator.tile_time import simulate_tiles as simulate_tiles
+    from tilework.simulator.tile_time import tile_table as tile_table
     from tilework.simulator.timeline import events as events
     from tilework.simulator.timeline import gantt as gantt
 
@@ -43,15 +61,22 @@ _EXPORTS = {  # name: where it is
     "Executable": "tilework.executable:Executable",
     "Graph": "tilework.network.graph:Graph",
     "GraphBuilder": "tilework.network.graph:GraphBuilder",
+    "InnerProductArray": "tilework.machine.matrix:InnerProductArray",
     "Instruction": "tilework.isa.instruction:Instruction",
     "Layer": "tilework.isa.program:Layer",
+    "Machine": "tilework.machine.machine:Machine",
     "NetworkError": "tilework.errors:NetworkError",
     "OPCODES": "tilework.isa.table:OPCODES",
     "Port": "tilework.isa.program:Port",
     "Program": "tilework.isa.program:Program",
+    "ScalarMacArray": "tilework.machine.matrix:ScalarMacArray",
     "compare": "tilework.cost.compare:compare",
     "compile": "tilework.executable:compile_network",
+    "control_diagram": "tilework.isa.decoder:control_diagram",
+    "control_path": "tilework.isa.decoder:control_path",
     "count": "tilework.counting:count",
+    "diagram_text": "tilework.isa.decoder:diagram_text",
+    "draw_utilisation": "tilework.report.utilisation:draw_utilisation",
     "events": "tilework.simulator.timeline:events",
     "execute": "tilework.network.execute:execute",
     "explain": "tilework.cost.conventions:explain",
@@ -62,15 +87,26 @@ _EXPORTS = {  # name: where it is
     "load": "tilework.counting:load",
     "load_executable": "tilework.executable:load_executable",
     "load_machine": "tilework.machine.load:load_machine",
+    "map_product": "tilework.mapping:map_product",
     "memory": "tilework.counting:memory",
     "onnx_operator": "tilework.frontend.from_onnx:onnx_operator",
     "parse_graph": "tilework.network.graph_text:parse_graph",
     "parse_program": "tilework.isa.assembly:parse_program",
+    "parse_text": "tilework.isa.assembly:parse_text",
+    "parse_tiles": "tilework.isa.tile_language:parse_tiles",
+    "products": "tilework.network.product:products",
     "random_inputs": "tilework.executable:random_inputs",
     "read_digits": "tilework.frontend.images:digits",
+    "read_topology": "tilework.frontend.topology:read_topology",
     "simulate": "tilework.simulator.cycle:simulate",
+    "simulate_tiles": "tilework.simulator.tile_time:simulate_tiles",
+    "simulate_topology": "tilework.simulator.layers:simulate_topology",
     "table": "tilework.plain:columns",
+    "tile_table": "tilework.simulator.tile_time:tile_table",
     "torch_operator": "tilework.frontend.from_torch:torch_operator",
+    "unit_diagram": "tilework.isa.decoder:unit_diagram",
+    "utilisation": "tilework.cost.utilisation:utilisation",
+    "write_diagram": "tilework.isa.decoder_svg:write_diagram",
 }
 
 __all__ = [
@@ -78,15 +114,22 @@ __all__ = [
     "Executable",
     "Graph",
     "GraphBuilder",
+    "InnerProductArray",
     "Instruction",
     "Layer",
+    "Machine",
     "NetworkError",
     "Port",
     "Program",
+    "ScalarMacArray",
     "__version__",
     "compare",
     "compile",
+    "control_diagram",
+    "control_path",
     "count",
+    "diagram_text",
+    "draw_utilisation",
     "events",
     "execute",
     "explain",
@@ -97,15 +140,26 @@ __all__ = [
     "load",
     "load_executable",
     "load_machine",
+    "map_product",
     "memory",
     "onnx_operator",
     "parse_graph",
     "parse_program",
+    "parse_text",
+    "parse_tiles",
+    "products",
     "random_inputs",
     "read_digits",
+    "read_topology",
     "simulate",
+    "simulate_tiles",
+    "simulate_topology",
     "table",
+    "tile_table",
     "torch_operator",
+    "unit_diagram",
+    "utilisation",
+    "write_diagram",
 ]
 
 

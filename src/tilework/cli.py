@@ -24,6 +24,8 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: where it is, what it does
         "tilework.commands.simulate:simulate",
         "The exact time of an executable, of assembly text or of a program in the tile language.",
     ),
+    "map": ("tilework.commands.map:map", "The best program found for a matrix product, in the tile language."),
+    "isa": ("tilework.commands.isa:isa", "The processor's instructions, and its decoder's state diagram."),
     "networks": ("tilework.commands.networks:networks", "The networks known by name."),
     "machines": ("tilework.commands.machines:machines", "The processors known by name."),
     "exercise": ("tilework.commands.exercise:exercise", "The exercise book: the list, or an answer, computed now."),

@@ -1,0 +1,56 @@
+"""`tilework map`."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+import click
+
+from tilework.commands.options import json_option, print_json
+from tilework.compiler.map_problem import SKIPS
+from tilework.errors import CompileError
+from tilework.mapping import map_product
+
+_SIZES = re.compile(r"(\d{1,9}),(\d{1,9}),(\d{1,9})", re.ASCII)
+_SHARE = re.compile(r"\d{1,9}(\.\d{1,9}|/\d{1,9})?", re.ASCII)
+
+
+@click.command()
+@click.argument("sizes", metavar="M,K,N")
+@click.option("--on", "machine", default="dlp-s", metavar="MACHINE", help="The processor (default dlp-s).")
+@click.option("--dtype", metavar="DTYPE", help="fp32 (the default, if the processor has it), fp16, bf16 or int8.")
+@click.option("--input-share", default="1", metavar="SHARE", help="What compression leaves of the inputs: 1/2 or 0.5.")
+@click.option("--weight-share", default="1", metavar="SHARE", help="What compression leaves of the weights.")
+@click.option("--skip", default="none", metavar="WHOSE", help=f"Zeros that cost no time: {', '.join(SKIPS)}.")
+@json_option
+def map(
+    sizes: str, machine: str, dtype: str | None, input_share: str, weight_share: str, skip: str, as_json: bool
+) -> None:
+    """The best program found for inputs M x K by weights K x N, from and to DRAM, in the tile language.
+
+    \b
+    Examples:
+      tilework map 32,256,128
+      tilework map 1024,256,2048 --on dlp-m4
+      tilework map 1024,256,128 --input-share 1/2 --weight-share 1/4 --skip both
+    """
+    shares = _share(input_share), _share(weight_share)
+    found = map_product(*_sizes(sizes), machine, dtype=dtype, input_share=shares[0], weight_share=shares[1], skip=skip)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        click.echo(str(found))
+
+
+def _sizes(text: str) -> tuple[int, int, int]:
+    match = _SIZES.fullmatch(text.replace(" ", ""))
+    if match is None:
+        raise CompileError(f"sizes must be three whole numbers M,K,N, not {text!r}; write them as in: 1024,256,128")
+    return int(match[1]), int(match[2]), int(match[3])
+
+
+def _share(text: str) -> Fraction:
+    if not _SHARE.fullmatch(text) or re.search("/0+$", text):
+        raise CompileError(f"a share must be above 0 and at most 1, not {text!r}; write it as 0.25 or 1/4")
+    return Fraction(text)

@@ -1,0 +1,139 @@
+"""A matrix product mapped on a machine: the best program that is found and the serial one, with simulated times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from tilework.compiler.map import Mapping, best_mapping, serial_mapping
+from tilework.compiler.map_problem import DTYPES, Problem
+from tilework.compiler.map_runs import divided, spread, total
+from tilework.isa.tile_language import print_tiles
+from tilework.machine.load import load_machine
+from tilework.machine.machine import Machine
+from tilework.plain import quantity
+from tilework.simulator.tile_time import TileTime, simulate_tiles
+
+
+@dataclass(frozen=True)
+class MappedProduct:
+    """The mapping that was found and the serial one; the times are what the simulator gives for their programs."""
+
+    machine: Machine
+    found: Mapping
+    time: TileTime
+    serial: Mapping
+    serial_time: TileTime
+
+    @property
+    def program(self) -> str:
+        """In the tile language, with what it is as a comment."""
+        return _text(self.found, self.machine, explanation(self.found, self.machine))
+
+    @property
+    def serial_program(self) -> str:
+        return _text(self.serial, self.machine, ["One thing after the other."])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record of `tilework map --json`: times in seconds and cycles, peaks in bytes, of each core's memories."""
+        problem, peak, clock = self.found.problem, self.found.peak_bytes, Fraction(self.machine.clock_hz)
+        return {
+            "machine": self.machine.name,
+            "rows": problem.rows,
+            "summed": problem.summed,
+            "columns": problem.columns,
+            "dtype": problem.dtype,
+            "program": self.program,
+            "seconds": float(self.time.seconds),
+            "serial_seconds": float(self.serial_time.seconds),
+            "bound_seconds": float(self.found.bound_cycles / clock),
+            "cycles": float(self.time.cycles),
+            "serial_cycles": float(self.serial_time.cycles),
+            "bound_cycles": float(self.found.bound_cycles),
+            "achieved_over_bound": float(self.time.cycles / self.found.bound_cycles),
+            "nram_peak_bytes": peak["nram"],
+            "wram_peak_bytes": peak["wram"],
+            "sram_peak_bytes": peak["sram"],
+            "dram_bytes": self.time.bytes_in + self.time.bytes_out,
+            "compulsory_bytes": problem.compulsory_bytes,
+            "macs": self.time.macs,
+            "plans_considered": self.found.considered,
+            "programs_timed": self.found.timed,
+            "serial_program": self.serial_program,
+            "serial_peak_bytes": self.serial.peak_bytes,
+        }
+
+    def __str__(self) -> str:
+        record, peak = self.to_dict(), self.found.peak_bytes
+        memories = [f"{memory} {size:,}" for memory, size in peak.items() if size]
+        return "\n".join(
+            (
+                self.program,
+                f"time              {quantity(record['seconds'], 's')}, {record['cycles']:,.6g} cycles",
+                f"serial            {quantity(record['serial_seconds'], 's')}, {record['serial_cycles']:,.6g} cycles",
+                f"bound             {quantity(record['bound_seconds'], 's')}, {record['bound_cycles']:,.6g} cycles",
+                f"achieved / bound  {record['achieved_over_bound']:.4f}",
+                f"peak bytes        {' · '.join(memories)}",
+                f"DRAM bytes        {record['dram_bytes']:,}, compulsory {record['compulsory_bytes']:,}",
+                f"search            {self.found.considered:,} plans considered, {self.found.timed:,} programs timed",
+            )
+        )
+
+
+def map_product(
+    rows: int,
+    summed: int,
+    columns: int,
+    machine: str | Machine = "dlp-s",
+    *,
+    dtype: str | None = None,
+    input_share: Fraction | int = 1,
+    weight_share: Fraction | int = 1,
+    skip: str = "none",
+) -> MappedProduct:
+    """The best program that is found for inputs rows x summed by weights summed x columns, all operands in DRAM.
+
+    The shares are what is left of the operands' volume after compression; `skip` says whose zeros cost no time: "none",
+    "weights", "inputs" or "both". The dtype is fp32, if the machine has it and none is named. Raises CompileError for
+    what cannot be, or does not fit on the machine.
+    """
+    on = load_machine(machine) if isinstance(machine, str) else machine
+    own = next((short for short, (name, _) in DTYPES.items() if name in on.matrix.rates), "fp32")
+    problem = Problem(rows, summed, columns, dtype or own, Fraction(input_share), Fraction(weight_share), skip)
+    found, serial = best_mapping(problem, on), serial_mapping(problem, on)
+    times = (simulate_tiles(mapping.program, on) for mapping in (found, serial))
+    return MappedProduct(on, found, next(times), serial, next(times))
+
+
+def explanation(mapping: Mapping, machine: Machine) -> list[str]:
+    """The schedule in a few sentences."""
+    plan, problem = mapping.plan, mapping.problem
+    by_rows = plan.split == "rows"
+    parts = (plan.own_parts, plan.shared_parts) if by_rows else (plan.shared_parts, plan.own_parts)
+    own, shared = ("inputs", "weights") if by_rows else ("weights", "inputs")
+    several = [f"The cores divide the {plan.split}."] if machine.cores * machine.clusters > 1 else []
+    keeps = {"no": "pass by", "core": f"stay in {_memory(shared)}", "sram": "stay in sram"}
+    stays = f"{own.capitalize()} {f'stay in {_memory(own)}' if plan.keep_own else 'pass by'}"
+    last = total(divided(spread(problem.summed, plan.slices), plan.slices - plan.ending)[1])
+    order = "row by row" if plan.own_outer == by_rows else "column by column"
+    return [
+        *several,
+        f"Outputs: {parts[0]:,} x {parts[1]:,} tiles{f', {order}' if min(parts) > 1 else ''}, each summed in "
+        f"{plan.slices:,} slices.",
+        f"{stays}, {shared} {keeps[plan.keep_shared]}. While a slice is computed, the next is loaded",
+        "and the tile before is stored.",
+        f"The last {last:,} places of the last tile are summed for {plan.grain:,} outputs at a time, which are stored",
+        "beside the next.",
+    ]
+
+
+def _memory(operand: str) -> str:
+    return "nram" if operand == "inputs" else "wram"
+
+
+def _text(mapping: Mapping, machine: Machine, sentences: list[str]) -> str:
+    problem = mapping.problem
+    sizes = f"Inputs {problem.rows} x {problem.summed}, weights {problem.summed} x {problem.columns}"
+    head = [f"{sizes}, {problem.dtype}, on {machine.name}.", *sentences]
+    return "".join(f"# {line}\n" for line in head) + "\n" + print_tiles(mapping.program)
