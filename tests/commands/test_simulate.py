@@ -45,7 +45,7 @@ def test_a_line_for_each_cycle_is_for_short_programs(tmp_path: Path) -> None:
     long.write_text("fill <4096> nram 0x0 {4} = #0\n" * 20 + "end\n")
     result = simulate(long, "--cycles")
     assert result.exit_code == 2
-    wanted = "--cycles must go with a program of at most 2000 cycles, not 5121; use --timeline or -o"
+    wanted = "--cycles must go with a program of at most 2000 cycles, not a longer one; use --timeline or -o"
     assert result.stderr == f"tilework: {wanted}\n"
 
 
@@ -81,3 +81,50 @@ def test_what_needs_instructions_is_refused_for_the_tile_language(option: tuple[
     assert result.exit_code == 2
     wanted = f"{option[0]} must go with a program of instructions, not with one in the tile language; leave it out"
     assert result.stderr == f"tilework: {wanted}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "loop 3\nload <16> nram 0x1ff80+64*i0 {4} = dram 0x0 {4}\nendloop\nend\n",
+            "line 2 (load) must stay inside the 131072 bytes of NRAM, not use bytes 130944 to 131136; "
+            "change its addresses",
+        ),
+        (
+            "end\n.mover 0\nload <4> sram 0x0 {4} = dram 0x0 {4}\nend\n",
+            "a stream must be for one of the 1 x 1 cores of dlp-s, not for mover 0; take another machine",
+        ),
+        (
+            "again:\njump again\nend\n",
+            "the program must end, but at line 2 (jump) all registers come back unchanged; "
+            "change what its jumps depend on",
+        ),
+        (
+            "post load 5\nend\n",
+            "every post must be waited for before the end, but 1 of token 5, first posted at line 1, is left; "
+            "wait for it or drop posts",
+        ),
+    ],
+)
+def test_a_program_with_a_mistake_ends_with_one_sentence(tmp_path: Path, text: str, expected: str) -> None:
+    file = tmp_path / "wrong.s"
+    file.write_text(text)
+    result = simulate(file)
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"tilework: {expected}\n")
+
+
+def test_text_may_use_all_of_the_machines_dram(tmp_path: Path) -> None:
+    file = tmp_path / "far.s"
+    file.write_text("load <16> nram 0x0 {4} = dram 0x3ffffffc0 {4}\nend\n")
+    assert json.loads(printed(file, "--json"))["dram_bytes"] == 64
+    file.write_text("load <16> nram 0x0 {4} = dram 0x3ffffffc4 {4}\nend\n")
+    wanted = "line 1 (load) must stay inside the 17179869184 bytes of DRAM, not use bytes 17179869124 to 17179869188"
+    assert simulate(file).stderr == f"tilework: {wanted}; change its addresses\n"
+
+
+def test_a_byte_order_mark_makes_no_difference(tmp_path: Path) -> None:
+    assembly, tiles = tmp_path / "marked.s", tmp_path / "marked.tl"
+    assembly.write_bytes(b"\xef\xbb\xbfsync\r\nend\r\n")
+    tiles.write_bytes(b"\xef\xbb\xbfcompute fp32 256\r\n")
+    assert [json.loads(printed(file, "--json"))["cycles"] for file in (assembly, tiles)] == [1, 1]

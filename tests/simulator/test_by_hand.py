@@ -92,7 +92,8 @@ WORKED: dict[str, tuple[Change, str, int]] = {
     # Then 32 * 4 + 2 * 4 (the old sums) = 136 / 16 = 8.5, longer than 4 groups: 9 + 3, 14-26.
     "vector instructions held up by NRAM's port": (
         narrow,
-        "vadd <20> nram 0x0 {4} = nram 0x80 {4}, nram 0x100 {4}\nrsum <2, 16> nram 0x0 {4, 0} += nram 0x80 {64, 4}\nend",
+        "vadd <20> nram 0x0 {4} = nram 0x80 {4}, nram 0x100 {4}\n"
+        "rsum <2, 16> nram 0x0 {4, 0} += nram 0x80 {64, 4}\nend",
         26,
     ),
     # Strides of 1 and 2 words: 8 * 1 / 4 = 2 and 8 * 2 / 4 = 4; 2 groups * 4 + 3, 1-12.
@@ -128,7 +129,7 @@ WORKED: dict[str, tuple[Change, str, int]] = {
         13,
     ),
     # vadd k wants to be issued in 2 + 3k and starts in 3 + 5k. In 32, vadds 6 to 9 fill the queue: number 10 is issued
-    # in 33, when 6 starts, and 11 in 38, when 7 does. The jump in 39, the load issued in 40: 41-115, for 10 + 1024 / 16.
+    # in 33, when 6 starts, and 11 in 38, when 7 does; the jump is in 39, the load issued in 40: 10 + 1024 / 16, 41-115.
     "control held up by a full queue": (
         same,
         "scopy r1 = #48\nagain:\nssub r1 = r1, #4\nvadd <16> nram 0x0+r1 {4} = nram 0x0+r1 {4}, #1\n"
@@ -185,7 +186,7 @@ WORKED: dict[str, tuple[Change, str, int]] = {
         f".core 0 0\nfill <25> nram 0x0 {{4}} = #0\nbarrier chip\n{LOAD}\nend\n.core 1 0\nbarrier chip\n{LOAD}\nend",
         26,
     ),
-    # Core 0 0 passes with core 0 1 in 1 (its fill is issued in 0): no, in 6, when that is done; cluster 1 is alone.
+    # Cluster 0 waits for the fill, 1-6, and passes in 6; core 1 0, alone in its own, in 0: its vadd is 2-7.
     "a barrier of one cluster": (
         two_clusters,
         ".core 0 0\nbarrier cluster\nend\n.core 0 1\nfill <25> nram 0x0 {4} = #0\nbarrier cluster\nend\n"

@@ -76,6 +76,13 @@ def test_a_program_worked_by_hand(program: Build, text: str, cycles: int, fold: 
     assert simulate(program(text), fold=fold).cycles == cycles
 
 
+def test_folding_goes_on_after_many_states_that_do_not_come_back(program: Build) -> None:
+    # As many tokens as iterations; an instruction a cycle from 0 on: the first load is issued in 80,003.
+    counted = "loop 40000\npost load 0\nendloop\nloop 40000\nwait load 0\nendloop"
+    built = program(f"{counted}\nloop 1000000000\n{LOAD}\nendloop\nend")
+    assert simulate(built).cycles == 80_004 + 14 * 10**9
+
+
 def test_folding_tells_a_busy_unit_from_a_busy_channel(program: Build, toy: Machine) -> None:
     # While the fill keeps the load unit busy, 1-9, three stores of a cycle each have the channel. From 9 on it never
     # rests: nine loads of 4 cycles and six stores, 9 + 36 + 6.

@@ -130,6 +130,17 @@ def test_weights_of_another_size_are_refused(program: Build) -> None:
     assert str(caught.value) == "dram_bytes must be at least weight_bytes, 32, not 16; raise it"
 
 
+def test_memories_that_this_computer_has_no_room_for_are_refused(program: Build) -> None:
+    built = program("end")
+    huge = replace(built.machine, nram=replace(built.machine.nram, capacity_bytes=1 << 60))
+    with pytest.raises(SimulationError) as caught:
+        State(replace(built, machine=huge))
+    assert str(caught.value) == (
+        "the 1152921504606846976 bytes of NRAM must fit into this computer's memory, and do not; "
+        "simulate the time alone or take a smaller machine"
+    )
+
+
 def test_a_view_is_the_memory_itself(program: Build) -> None:
     state = State(program("end")).memories[0]
     operand = Operand("nram", 8, (16, 4), steps=(256, 4))

@@ -137,6 +137,11 @@ def test_what_has_been_waited_for_counts_no_longer() -> None:
             "line 3: a processor must have one section, not a second for core 3 beside that of line 1; join them",
         ),
         (
+            "sync\ncores\nsync",
+            "line 2: a processor must have one section, not a second for core 0 beside the lines above all sections; "
+            "join them",
+        ),
+        (
             "core 4\nsync",
             "line 1: on dlp-m4 a cluster must be below 1 and a core below 4, not core 4; numbers begin at 0, so name "
             "another, or take another machine",

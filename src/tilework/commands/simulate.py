@@ -29,7 +29,7 @@ TEXT_BYTES = 1 << 28  # of DRAM, all 0, where the values of assembly text decide
 
 @click.command()
 @click.argument("file", metavar="FILE")
-@click.option("--on", "machine", metavar="MACHINE", help="The processor, for text only (default dlp-s).")
+@click.option("--on", "machine", metavar="MACHINE", help="The processor (default dlp-s); a .tile has its own.")
 @click.option("--timeline", is_flag=True, help="Print the timeline: a row per unit, then a line per event.")
 @click.option("--cycles", is_flag=True, help="Print the timeline with a line per cycle; for a .tile or assembly.")
 @click.option("-o", "--output", metavar="FILE", help="Draw the timeline as .svg or .png.")
@@ -140,6 +140,6 @@ def _program(file: str, machine: str | None) -> Program:
 
 def _text(file: str, what: str) -> str:
     try:
-        return Path(file).read_text(encoding="utf-8")
+        return Path(file).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ProgramError(f"{file} must be {what} that can be read: {error}") from None

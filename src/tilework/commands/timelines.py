@@ -42,10 +42,10 @@ def of_program(program: Program, inputs: dict[str, Any] | None) -> Timeline:
 
     def cycles() -> str:
         shown = events(program, SHOWN_CYCLES * len(program.streams), inputs=inputs)
-        last = max(event.end for event in shown)
-        if last > SHOWN_CYCLES:
+        if max(event.end for event in shown) > SHOWN_CYCLES:
             raise SimulationError(
-                f"--cycles must go with a program of at most {SHOWN_CYCLES} cycles, not {last}; use --timeline or -o"
+                f"--cycles must go with a program of at most {SHOWN_CYCLES} cycles, not a longer one; "
+                "use --timeline or -o"
             )
         return by_cycle(shown)
 

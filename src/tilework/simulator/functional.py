@@ -20,7 +20,7 @@ from tilework.simulator.structure import analyse
 from tilework.simulator.unwritten import Shadow, UnwrittenRead
 
 Progress = Callable[[Layer], None]
-MAX_INSTRUCTIONS = 10**10
+MAX_INSTRUCTIONS = 10**9
 
 
 def run(

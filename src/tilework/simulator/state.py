@@ -161,7 +161,14 @@ class Memories:
 
 
 def _segment(memory: str, start: int, stop: int) -> Segment:
-    return Segment(memory, start, stop, np.zeros(max(0, stop - start), np.uint8))
+    size = max(0, stop - start)
+    try:
+        return Segment(memory, start, stop, np.zeros(size, np.uint8))
+    except MemoryError:
+        raise SimulationError(
+            f"the {size} bytes of {memory.upper()} must fit into this computer's memory, and do not; "
+            "simulate the time alone or take a smaller machine"
+        ) from None
 
 
 def _weights(program: Program) -> Bytes:
