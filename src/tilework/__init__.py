@@ -5,6 +5,12 @@ The names below are imported when they are first used, so that `import tilework`
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from tilework.compiler.loop_code import loop_code as loop_code
+    from tilework.compiler.loops import Schedule as Schedule
+    from tilework.compiler.loops import best_schedule as best_schedule
+    from tilework.compiler.loops import input_stationary as input_stationary
+    from tilework.compiler.loops import output_stationary as output_stationary
+    from tilework.compiler.loops import weight_stationary as weight_stationary
     from tilework.cost.compare import compare as compare
     from tilework.cost.conventions import explain as explain
     from tilework.cost.utilisation import utilisation as utilisation
@@ -41,11 +47,14 @@ if TYPE_CHECKING:
     from tilework.machine.matrix import ScalarMacArray as ScalarMacArray
     from tilework.mapping import map_product as map_product
     from tilework.network.execute import execute as execute
+    from tilework.network.gradient import gradient as gradient
     from tilework.network.graph import Graph as Graph
     from tilework.network.graph import GraphBuilder as GraphBuilder
     from tilework.network.graph_text import parse_graph as parse_graph
     from tilework.network.product import products as products
+    from tilework.network.text import parse_nest as parse_nest
     from tilework.plain import columns as table
+    from tilework.report.tiles import draw_tiles as draw_tiles
     from tilework.report.utilisation import draw_utilisation as draw_utilisation
     from tilework.simulator.cycle import simulate as simulate
     from tilework.simulator.hazards import find_races as find_races
@@ -70,12 +79,15 @@ _EXPORTS = {  # name: where it is
     "Port": "tilework.isa.program:Port",
     "Program": "tilework.isa.program:Program",
     "ScalarMacArray": "tilework.machine.matrix:ScalarMacArray",
+    "Schedule": "tilework.compiler.loops:Schedule",
+    "best_schedule": "tilework.compiler.loops:best_schedule",
     "compare": "tilework.cost.compare:compare",
     "compile": "tilework.executable:compile_network",
     "control_diagram": "tilework.isa.decoder:control_diagram",
     "control_path": "tilework.isa.decoder:control_path",
     "count": "tilework.counting:count",
     "diagram_text": "tilework.isa.decoder:diagram_text",
+    "draw_tiles": "tilework.report.tiles:draw_tiles",
     "draw_utilisation": "tilework.report.utilisation:draw_utilisation",
     "events": "tilework.simulator.timeline:events",
     "execute": "tilework.network.execute:execute",
@@ -84,13 +96,18 @@ _EXPORTS = {  # name: where it is
     "find_weights": "tilework.executable:find_weights",
     "formulas": "tilework.counting:formulas",
     "gantt": "tilework.simulator.timeline:gantt",
+    "gradient": "tilework.network.gradient:gradient",
+    "input_stationary": "tilework.compiler.loops:input_stationary",
     "load": "tilework.counting:load",
     "load_executable": "tilework.executable:load_executable",
     "load_machine": "tilework.machine.load:load_machine",
+    "loop_code": "tilework.compiler.loop_code:loop_code",
     "map_product": "tilework.mapping:map_product",
     "memory": "tilework.counting:memory",
     "onnx_operator": "tilework.frontend.from_onnx:onnx_operator",
+    "output_stationary": "tilework.compiler.loops:output_stationary",
     "parse_graph": "tilework.network.graph_text:parse_graph",
+    "parse_nest": "tilework.network.text:parse_nest",
     "parse_program": "tilework.isa.assembly:parse_program",
     "parse_text": "tilework.isa.assembly:parse_text",
     "parse_tiles": "tilework.isa.tile_language:parse_tiles",
@@ -106,6 +123,7 @@ _EXPORTS = {  # name: where it is
     "torch_operator": "tilework.frontend.from_torch:torch_operator",
     "unit_diagram": "tilework.isa.decoder:unit_diagram",
     "utilisation": "tilework.cost.utilisation:utilisation",
+    "weight_stationary": "tilework.compiler.loops:weight_stationary",
     "write_diagram": "tilework.isa.decoder_svg:write_diagram",
 }
 
@@ -122,13 +140,16 @@ __all__ = [
     "Port",
     "Program",
     "ScalarMacArray",
+    "Schedule",
     "__version__",
+    "best_schedule",
     "compare",
     "compile",
     "control_diagram",
     "control_path",
     "count",
     "diagram_text",
+    "draw_tiles",
     "draw_utilisation",
     "events",
     "execute",
@@ -137,13 +158,18 @@ __all__ = [
     "find_weights",
     "formulas",
     "gantt",
+    "gradient",
+    "input_stationary",
     "load",
     "load_executable",
     "load_machine",
+    "loop_code",
     "map_product",
     "memory",
     "onnx_operator",
+    "output_stationary",
     "parse_graph",
+    "parse_nest",
     "parse_program",
     "parse_text",
     "parse_tiles",
@@ -159,6 +185,7 @@ __all__ = [
     "torch_operator",
     "unit_diagram",
     "utilisation",
+    "weight_stationary",
     "write_diagram",
 ]
 
