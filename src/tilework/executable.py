@@ -42,6 +42,11 @@ class Executable:
         """Exact cycles, traffic and energy of one inference; they don't depend on values."""
         return simulate(self.program)
 
+    @property
+    def dram_bytes_bound(self) -> int:
+        """Bytes off chip that no program can save: by the memory on chip, or, if read from a file, the compulsory."""
+        return self.compilation.dram_bytes_bound if self.compilation else self.cost.compulsory_bytes
+
     @cached_property
     def _interpreter(self) -> Interpreter:
         return Interpreter(self.program)
@@ -130,6 +135,7 @@ def compile_network(
     dtype: str | None = None,
     cores: int | None = None,
     split: str = "auto",
+    fused: bool = True,
     progress: LayerDone | None = None,
 ) -> Executable:
     """Compile a network (a graph, or what the command line takes for one) for a processor.
@@ -137,14 +143,15 @@ def compile_network(
     Without weights those shipped with Tilework are used, else random ones from `seed`. `dtype` is that of all numbers
     in the program's memories: float32, if the processor has it, unless said otherwise. The first `cores` of the
     processor's work, or all; `split` says what they share: "data" the inputs of a batch, "model" the outputs of each
-    layer (channels, rows of pixels, heads), "auto" for each layer what is faster by estimate. Raises NetworkError,
-    WeightsError, MachineError or CompileError for what can't be read or doesn't fit the processor.
+    layer (channels, rows of pixels, heads), "auto" for each layer what is faster by estimate. Without `fused` each
+    operation's result goes through DRAM, to see what fusion saves. Raises NetworkError, WeightsError, MachineError or
+    CompileError for what can't be read or doesn't fit the processor.
     """
     graph = resolve(network) if isinstance(network, str) else network
     target = machine if isinstance(machine, Machine) else load_machine(machine)
     if not isinstance(weights, Weights):
         weights = find_weights(graph, network if isinstance(network, str) else "", weights, seed)
-    compilation = compile_graph(graph, weights, target, progress, dtype, cores, split)
+    compilation = compile_graph(graph, weights, target, progress, dtype, cores, split, fused)
     return Executable(compilation.program, compilation, (graph, weights))
 
 

@@ -121,3 +121,12 @@ def test_bad_assembly_names_the_line(tmp_path: Path) -> None:
     result = call("simulate", tmp_path / "x.s")
     assert result.exit_code == 2
     assert "line 2" in result.stderr
+
+
+def test_without_fusion_each_operation_is_a_layer_and_more_is_moved() -> None:
+    fused, apart = (json.loads(call("compile", "lenet5", *more, "--json").stdout) for more in ((), ("--no-fusion",)))
+    assert apart["dram_bytes"] > fused["dram_bytes"]
+    assert apart["dram_bytes_bound"] > fused["dram_bytes_bound"]
+    assert "  conv1: conv2d\n" in call("compile", "lenet5", "--no-fusion").stdout
+    run = json.loads(call("run", "lenet5", "--no-fusion", "--json").stdout)
+    assert (run["dram_bytes"], run["dram_bytes_bound"]) == (apart["dram_bytes"], apart["dram_bytes_bound"])

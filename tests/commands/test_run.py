@@ -186,7 +186,7 @@ def test_program_for_another_machine_and_options_that_a_program_fixes(tmp_path: 
     fixed = run(file, "--seed", "1")
     assert fixed.stderr == (
         f"tilework: {file} holds its weights, its batch, its dtype and what each core does; "
-        "leave out --weights, --seed, --batch, --dtype, --cores and --split\n"
+        "leave out --weights, --seed, --batch, --dtype, --no-fusion, --cores and --split\n"
     )
     checked = run(file, "--check")
     assert checked.stderr == (

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from tilework.compiler.fuse import MAX_NESTS, fuse
 from tilework.compiler.group import Group
+from tilework.executable import compile_network, random_inputs
 from tilework.network.graph import GraphBuilder
 from tilework.network.graph_text import parse_graph
 
@@ -227,3 +229,28 @@ def test_groups_end_where_too_many_nests_would_share_a_tile() -> None:
     for number in range(2 * MAX_NESTS + 3):
         last = builder.node(f"s{number}", "add", last, builder.input(f"y{number}", (2, 5)))
     assert [len(group.nests) for group in fuse(builder.graph(last))] == [MAX_NESTS, MAX_NESTS, 3]
+
+
+def test_unfused_only_nests_of_one_node_share_a_group() -> None:
+    nodes = """input x float32[1,3,10,10]
+parameter w float32[8,3,3,3]
+parameter b float32[8]
+conv = conv2d(x, w, b, padding=[1,1])
+act = relu(conv)
+pool = max_pool2d(act)
+output pool
+"""
+    apart = fuse(parse_graph(f"graph g\n{nodes}"), across=False)
+    assert [(group.nodes, len(group.nests)) for group in apart] == [(("conv",), 2), (("act",), 1), (("pool",), 1)]
+    places = 8 * 10 * 10
+    assert [group.compulsory_bytes for group in apart[1:]] == [4 * 2 * places, 4 * (places + places // 4)]
+
+
+@pytest.mark.parametrize("network", ["lenet5", "mlp"])
+def test_fusion_changes_no_value_and_saves_traffic(network: str) -> None:
+    fused, apart = compile_network(network, seed=0), compile_network(network, seed=0, fused=False)
+    inputs = random_inputs(fused)
+    for name, values in apart.run(**inputs).items():
+        np.testing.assert_allclose(fused.run(**inputs)[name], values, rtol=1e-5, atol=1e-7)
+    assert fused.cost.dram_bytes < apart.cost.dram_bytes
+    assert fused.cost.macs == apart.cost.macs

@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tilework.compiler.simplify import Simplified, drop_identities, drop_unused, fold_batch_norm, readers, simplify
+from tilework.compiler.simplify import (
+    Simplified,
+    drop_identities,
+    drop_unused,
+    fold_batch_norm,
+    merge_equal,
+    readers,
+    simplify,
+)
 from tilework.frontend.weight_files import seeded
 from tilework.network.execute import execute
 from tilework.network.graph_text import parse_graph
@@ -168,3 +176,45 @@ def test_what_nobody_reads_goes() -> None:
 def test_inputs_stay_even_if_nobody_reads_them() -> None:
     state = start("graph g\ninput x float32[2]\ninput unused float32[3]\ny = relu(x)\noutput y\n")
     assert [t.name for t in simplify(state.graph, state.weights).graph.inputs] == ["x", "unused"]
+
+
+def test_of_equal_nodes_the_first_stays() -> None:
+    """Also of nodes that are equal only once others are merged."""
+    nodes = "a = relu(x)\nb = relu(x)\nc = tanh(a)\nd = tanh(b)\ny = add(c, d)\noutput y\n"
+    state = start(f"graph g\ninput x float32[2,3]\n{nodes}")
+    after = merge_equal(state)
+    assert body(after) == "a = relu(x)\nc = tanh(a)\ny = add(c, c)\noutput y"
+    assert after.log == ("merged b into a, which is equal to it", "merged d into c, which is equal to it")
+    assert [(change.operations, change.bytes) for change in after.changes] == [(6, 48), (6, 48)]
+    assert_same_values(state, after)
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        "a = softmax(x, axis=0)\nb = softmax(x, axis=1)\ny = add(a, b)\noutput y",
+        "a = sub(x, w)\nb = sub(w, x)\ny = add(a, b)\noutput y",
+        "a = relu(x)\nb = relu(x)\noutput a\noutput b",
+        'a = host(what="random", shape=[2])\nb = host(what="random", shape=[2])\ny = add(a, b)\noutput y',
+        'a = pointwise(x, body="x0") as float16\nb = pointwise(x, body="x0") as bfloat16\noutput a\noutput b\n'
+        'c = pointwise(a, body="x0") as float32\nd = pointwise(b, body="x0") as float32\ny = add(c, d)\noutput y',
+    ],
+    ids=["attributes", "order of inputs", "outputs", "random numbers", "dtypes"],
+)
+def test_what_is_not_equal_is_not_merged(nodes: str) -> None:
+    state = start(f"graph g\ninput x float32[2,2]\nparameter w float32[2,2]\n{nodes}\n")
+    assert merge_equal(state) == state
+
+
+def test_what_each_change_saves() -> None:
+    """By hand: a 3x3 window of 3 channels is 27 multiply-accumulates, and the bias one addition."""
+    text = f"{CONV}d = relu(x)\nq = dropout(x)\nr = conv2d(q, w, b)\ns = conv2d(x, w, b)\ny = add(r, s)\noutput y\n"
+    state = start(text)
+    after = simplify(state.graph, state.weights)
+    places, image, weights = 2 * 4 * 3 * 3, 2 * 3 * 5 * 5, 4 * 27 + 4
+    assert [(c.action, c.node, c.operations, c.bytes) for c in after.changes] == [
+        ("dropped", "d", image, 8 * image),
+        ("dropped", "q", 0, 0),
+        ("merged", "s", places * (2 * 27 + 1), 4 * (image + weights + places)),
+    ]
+    assert_same_values(state, after)

@@ -9,6 +9,7 @@ import click
 
 from tilework.commands.options import (
     dtype_option,
+    fusion_option,
     json_option,
     machine_option,
     network_options,
@@ -27,6 +28,7 @@ from tilework.frontend.resolve import resolve
 @machine_option
 @cores_options
 @dtype_option
+@fusion_option
 @weights_options
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="The executable to write, FILE.tile.")
 @click.option("--stage", type=click.Choice(STAGES), help="Print what this stage of the compiler made.")
@@ -39,6 +41,7 @@ def compile(
     cores: int | None,
     split: str | None,
     dtype: str | None,
+    unfused: bool,
     weights: str | None,
     seed: int | None,
     output: str | None,
@@ -58,7 +61,14 @@ def compile(
     with progress("compiling") as moved:
         found = find_weights(graph, network, weights, seed)
         executable = compile_network(
-            graph, machine or "dlp-s", found, cores=cores, split=split or "auto", dtype=dtype, progress=moved
+            graph,
+            machine or "dlp-s",
+            found,
+            cores=cores,
+            split=split or "auto",
+            dtype=dtype,
+            fused=not unfused,
+            progress=moved,
         )
     if output:
         with working("packing weights"):
@@ -82,7 +92,7 @@ def _record(executable: Executable, output: str | None) -> dict[str, Any]:
         "bytes": Path(output).stat().st_size if output else program.weight_bytes,
         "host_operations": list(program.host_operations),
         "dram_bytes": cost.dram_bytes,
-        "dram_bytes_bound": cost.compulsory_bytes,
+        "dram_bytes_bound": executable.dram_bytes_bound,
         "cycles": cost.cycles,
         "bound_cycles": cost.bound_cycles,
         "log": list(executable.compilation.log) if executable.compilation else [],
@@ -105,7 +115,7 @@ def _text(executable: Executable, output: str | None) -> str:
             f"on the host: {host}",
             f"instructions {record['instructions']:,}, weights {executable.program.weight_bytes:,} bytes",
             f"cycles {record['cycles']:,}, {record['cycles'] / max(1.0, record['bound_cycles']):.3f} of the bound",
-            f"DRAM bytes {record['dram_bytes']:,}, compulsory {record['dram_bytes_bound']:,}",
+            f"DRAM bytes {record['dram_bytes']:,}, at least {record['dram_bytes_bound']:,}",
             *([f"written to {output}, {record['bytes']:,} bytes"] if output else []),
         )
     )

@@ -48,6 +48,11 @@ dtype_option = click.option(
 )
 
 
+fusion_option = click.option(
+    "--no-fusion", "unfused", is_flag=True, help="Each operation's result goes through DRAM, to see what fusion saves."
+)
+
+
 def weights_options(command: Command) -> Command:
     """--weights and --seed, as the parameters `weights` and `seed` of `executable.find_weights`."""
     for option in (

@@ -7,7 +7,14 @@ from typing import Any
 import click
 import numpy as np
 
-from tilework.commands.options import dtype_option, json_option, machine_option, print_json, weights_options
+from tilework.commands.options import (
+    dtype_option,
+    fusion_option,
+    json_option,
+    machine_option,
+    print_json,
+    weights_options,
+)
 from tilework.commands.progress import progress, working
 from tilework.commands.reading import Reading, read_inputs
 from tilework.commands.sharing import cores_options
@@ -32,6 +39,7 @@ class CheckFailedError(Exception):
 @machine_option
 @cores_options
 @dtype_option
+@fusion_option
 @weights_options
 @click.option("--check", is_flag=True, help="Compare the outputs with ONNX Runtime's.")
 @json_option
@@ -43,6 +51,7 @@ def run(
     cores: int | None,
     split: str | None,
     dtype: str | None,
+    unfused: bool,
     weights: str | None,
     seed: int | None,
     check: bool,
@@ -59,7 +68,7 @@ def run(
       tilework run vgg19 --for dlp-s --input photo.jpg --weights vgg19.pth
       tilework run resnet50 --batch 4 --for dlp-m4 --split data
     """
-    executable = _executable(network, batch, machine, cores, split, dtype, weights, seed)
+    executable = _executable(network, batch, machine, cores, split, dtype, unfused, weights, seed)
     reading = read_inputs(executable, file)
     with progress("running") as moved:
         results = [executable.run(progress=moved, **values) for values in reading.inputs]
@@ -78,6 +87,7 @@ def _executable(
     cores: int | None,
     split: str | None,
     dtype: str | None,
+    unfused: bool,
     weights: str | None,
     seed: int | None,
 ) -> Executable:
@@ -86,15 +96,22 @@ def _executable(
         with progress("compiling") as moved:
             found = find_weights(graph, network, weights, seed)
             executable = compile_network(
-                graph, machine or "dlp-s", found, cores=cores, split=split or "auto", dtype=dtype, progress=moved
+                graph,
+                machine or "dlp-s",
+                found,
+                cores=cores,
+                split=split or "auto",
+                dtype=dtype,
+                fused=not unfused,
+                progress=moved,
             )
         with working("packing weights"):
             executable.program.weights()
         return executable
-    if weights or batch or split or dtype or (seed, cores) != (None, None):
+    if weights or batch or split or dtype or unfused or (seed, cores) != (None, None):
         raise ProgramError(
             f"{network} holds its weights, its batch, its dtype and what each core does; "
-            "leave out --weights, --seed, --batch, --dtype, --cores and --split"
+            "leave out --weights, --seed, --batch, --dtype, --no-fusion, --cores and --split"
         )
     return load_executable(network, machine)
 
@@ -132,7 +149,7 @@ def _record(
         "utilisation": cost.utilisation,
         "units": cost.units,
         "dram_bytes": cost.dram_bytes,
-        "dram_bytes_bound": cost.compulsory_bytes,
+        "dram_bytes_bound": executable.dram_bytes_bound,
         "energy_joules": cost.energy_joules,
         "outputs": [{name: values.tolist() for name, values in outputs.items()} for outputs in results],
         "classes": [[int(c) for c in scores.argsort()[::-1][:5]] for scores in _scores(results)],

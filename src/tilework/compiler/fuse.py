@@ -23,8 +23,8 @@ class _Statement:
     nest: Nest
 
 
-def fuse(graph: Graph) -> tuple[Group, ...]:
-    """The groups of a graph, in an order in which they can run."""
+def fuse(graph: Graph, across: bool = True) -> tuple[Group, ...]:
+    """The groups of a graph, in an order in which they can run; unless `across`, only nests of one node share any."""
     statements, tensors = _statements(graph)
     reads = Counter(a.tensor for s in statements for a in s.nest.reads) + Counter(graph.outputs)
     writes = Counter(s.nest.output.tensor for s in statements)
@@ -33,7 +33,7 @@ def fuse(graph: Graph) -> tuple[Group, ...]:
     made_by: dict[str, int] = {}
     for statement in statements:
         place = _joins(statement, groups, made_by, passing)
-        if place is None:
+        if place is None or not (across or groups[place].name == statement.node.name):
             place = len(groups)
             groups.append(_start(statement, tensors))
         else:

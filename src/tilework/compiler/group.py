@@ -67,13 +67,18 @@ class Group:
     def macs(self) -> int:
         return sum(nest.iterations for nest in self.nests if nest.kind == CONTRACTION)
 
-    @cached_property
+    @property
     def compulsory_bytes(self) -> int:
-        """What the group touches of each tensor in DRAM once (of the accesses to one tensor, the largest)."""
+        """What the group touches of its tensors in DRAM, once."""
+        return sum(self.touched_bytes.values())
+
+    @cached_property
+    def touched_bytes(self) -> dict[str, int]:
+        """What the group touches of each tensor in DRAM (of the accesses to one tensor, the largest)."""
         touched: dict[str, int] = {}
         for access in (self.output, *(a for _, a in self.external_reads)):
             touched[access.tensor] = max(touched.get(access.tensor, 0), self._elements(access))
-        return sum(count * DTYPE_BYTES[self.tensors[name].dtype] for name, count in touched.items())
+        return {name: count * DTYPE_BYTES[self.tensors[name].dtype] for name, count in touched.items()}
 
     def _elements(self, access: Access) -> int:
         """The number of elements inside its tensor that an access names."""

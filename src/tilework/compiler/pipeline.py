@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from hashlib import sha256
 from math import prod
 
 from tilework.collection import no_collection
 from tilework.compiler.axes import axis_order
+from tilework.compiler.bounds import dram_bytes_bound
+from tilework.compiler.change import Change
 from tilework.compiler.dtype import retyped, stored_dtype
 from tilework.compiler.fuse import fuse
 from tilework.compiler.group import Group
@@ -39,10 +41,15 @@ class Compilation:
     graph: Graph
     host: Cut
     weights: Weights = field(repr=False)
-    log: tuple[str, ...]
+    changes: tuple[Change, ...]
     works: tuple[Work, ...]
     dram: DramMap
     program: Program = field(repr=False)
+
+    @property
+    def log(self) -> tuple[str, ...]:
+        """A line for each thing that `simplify` did."""
+        return tuple(map(str, self.changes))
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -52,6 +59,11 @@ class Compilation:
     def tilings(self) -> tuple[Tiling, ...]:
         """How each group is tiled, or its first part."""
         return tuple(work.parts[0].tiling for work in self.works)
+
+    @cached_property
+    def dram_bytes_bound(self) -> int:
+        """The off-chip traffic that no program can save that computes group by group (see `bounds`)."""
+        return sum(dram_bytes_bound(group, self.program.machine) for group in self.groups)
 
     def text(self, stage: str) -> str:
         """A stage as text: simplify, fuse, tile, allocate or lower."""
@@ -85,12 +97,14 @@ def compile_graph(
     dtype: str | None = None,
     cores: int | None = None,
     split: str = "auto",
+    fused: bool = True,
 ) -> Compilation:
     """Compile a network for a processor. The weights' values are read only when the program's image is needed.
 
     `dtype` is that of all numbers in the program's memories (see `stored_dtype`). It is for the first `cores` of the
-    machine's, all if none are named; `split` says how they share the work (see `best_split`). Raises CompileError where
-    the machine cannot hold the smallest tile of a layer or the network in its DRAM.
+    machine's, all if none are named; `split` says how they share the work (see `best_split`). Unless `fused`, each node
+    reads its operands from DRAM and writes its result there. Raises CompileError where the machine cannot hold the
+    smallest tile of a layer or the network in its DRAM.
     """
     stored = stored_dtype(machine, dtype)
     _check_outputs(graph)
@@ -98,7 +112,7 @@ def compile_graph(
     host = cut(whole.graph)
     simple = drop_identities(replace(whole, graph=retyped(host.device, stored)))
     _check(simple.graph)
-    groups = fuse(simple.graph)
+    groups = fuse(simple.graph, fused)
     works = _split_all(groups, machine, _cores(machine, cores, split), split, progress)
     dram = _map_all(simple.graph, works, machine)
     (first, *others), layers = lower_all(works, dram, machine)
@@ -116,7 +130,7 @@ def compile_graph(
         others=tuple(others),
         weights=cache(lambda: pack_weights(dram, simple.weights)),
     )
-    return Compilation(simple.graph, host, simple.weights, simple.log, works, dram, program)
+    return Compilation(simple.graph, host, simple.weights, simple.changes, works, dram, program)
 
 
 def _cores(machine: Machine, cores: int | None, split: str) -> int:

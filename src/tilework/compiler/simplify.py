@@ -6,6 +6,7 @@ Each pass is a function of a graph and its weights; weights stay lazy, a folded 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tilework.compiler.change import Change, change
 from tilework.compiler.host import evaluate, part
 from tilework.network.graph import BUFFER, PARAMETER, Graph, Node, Tensor
 from tilework.network.nest import Access
@@ -25,17 +27,22 @@ CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
 
 @dataclass(frozen=True)
 class Simplified:
-    """A graph, its weights, and a line for each thing that was done to it."""
+    """A graph, its weights, and what was done to it."""
 
     graph: Graph
     weights: Weights
-    log: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def log(self) -> tuple[str, ...]:
+        """A line for each change."""
+        return tuple(map(str, self.changes))
 
 
 def simplify(graph: Graph, weights: Weights) -> Simplified:
     """All passes in order."""
     state = Simplified(graph, weights)
-    for a_pass in (drop_unused, fold_constants, drop_identities, fold_batch_norm, drop_unused):
+    for a_pass in (drop_unused, fold_constants, drop_identities, merge_equal, fold_batch_norm, drop_unused):
         state = a_pass(state)
     return state
 
@@ -60,17 +67,31 @@ def fold_constants(state: Simplified) -> Simplified:
     new = [replace(graph.tensors[name], role=BUFFER) for name in read]
     makers = {name: partial(_computed, graph, old, folded, name) for name in read}
     weights = Weights({**old.makers, **makers}, old.origin)
-    log = (*state.log, *(f"folded {name}: nothing but weights and constants decides it" for name in read))
-    return Simplified(graph.replace((*graph.sources, *new), kept, graph.outputs), weights, log)
+    changes = (*state.changes, *_constants(graph, folded, read))
+    return Simplified(graph.replace((*graph.sources, *new), kept, graph.outputs), weights, changes)
 
 
-def _computed(graph: Graph, weights: Weights, nodes: list[Node], name: str) -> Array:
+def _constants(graph: Graph, folded: list[Node], read: Iterable[str]) -> Iterator[Change]:
+    """A change for each constant that is read, with those of the nodes behind it that no earlier one has."""
+    left = list(folded)
+    for name in read:
+        gone = _behind(left, name)
+        left = [node for node in left if node not in gone]
+        yield change(graph, "folded", name, ": nothing but weights and constants decides it", gone)
+
+
+def _behind(nodes: list[Node], name: str) -> list[Node]:
+    """The nodes that a value needs."""
     needed, kept = {name}, []
     for node in reversed(nodes):
         if node.name in needed:
             kept.append(node)
             needed.update(node.inputs)
-    return evaluate(part(graph, reversed(kept), (name,)), weights, {})[name]
+    return kept[::-1]
+
+
+def _computed(graph: Graph, weights: Weights, nodes: list[Node], name: str) -> Array:
+    return evaluate(part(graph, _behind(nodes, name), (name,)), weights, {})[name]
 
 
 def readers(graph: Graph) -> Counter[str]:
@@ -82,15 +103,16 @@ def drop_identities(state: Simplified) -> Simplified:
     """What is its input again, as dropout at inference or a cast to its own dtype is, goes: its readers read that."""
     graph = state.graph
     source: dict[str, str] = {}
-    nodes, log = [], list(state.log)
+    nodes, changes = [], list(state.changes)
     for node in graph.nodes:
         node = replace(node, inputs=tuple(source.get(n, n) for n in node.inputs))
         if node.name not in graph.outputs and _is_identity(graph, node):
             source[node.name] = node.inputs[0]
-            log.append(f"dropped {node.name}: {node.label} does nothing at inference")
+            why = f": {node.label} does nothing at inference"
+            changes.append(change(graph, "dropped", node.name, why, [node]))
         else:
             nodes.append(node)
-    return replace(state, graph=graph.replace(graph.sources, nodes, graph.outputs), log=tuple(log))
+    return replace(state, graph=graph.replace(graph.sources, nodes, graph.outputs), changes=tuple(changes))
 
 
 def _is_identity(graph: Graph, node: Node) -> bool:
@@ -104,6 +126,28 @@ def _is_identity(graph: Graph, node: Node) -> bool:
     nest = expansion.nests[0] if len(expansion.nests) == 1 else None
     copies = nest is not None and isinstance(nest.body, Access) and nest.body.index == nest.output.index
     return expansion.is_alias or (copies and nest is not None and nest.update == "=")
+
+
+def merge_equal(state: Simplified) -> Simplified:
+    """Of nodes with one operation, the same inputs and attributes only the first stays.
+
+    Outputs stay too, and random numbers and what nobody has stated, of which two need not be alike.
+    """
+    graph = state.graph
+    source: dict[str, str] = {}
+    first: dict[tuple[object, ...], str] = {}
+    nodes, changes = [], list(state.changes)
+    for node in graph.nodes:
+        node = replace(node, inputs=tuple(source.get(n, n) for n in node.inputs))
+        key = (node.operation, node.inputs, node.attributes, node.dtype)
+        free = node.name not in graph.outputs and node.label != "random" and node.operation != "unknown"
+        if free and key in first:
+            source[node.name] = first[key]
+            changes.append(change(graph, "merged", node.name, f" into {first[key]}, which is equal to it", [node]))
+        else:
+            nodes.append(node)
+            first.setdefault(key, node.name)
+    return replace(state, graph=graph.replace(graph.sources, nodes, graph.outputs), changes=tuple(changes))
 
 
 def fold_batch_norm(state: Simplified) -> Simplified:
@@ -150,20 +194,21 @@ def _fold(state: Simplified, norm: Node, inner: Node) -> Simplified:
     merged = Node(norm.name, inner.operation, (inner.inputs[0], weight, bias), inner.attributes, inner.module)
     nodes = [merged if node is norm else node for node in graph.nodes if node.name != inner.name]
     makers = {**old.makers, weight: folded_weight, bias: folded_bias}
-    log = (*state.log, f"folded {norm.name} into the weights of {inner.name}")
+    why = f" into the weights of {inner.name}"
+    changes = (*state.changes, change(graph, "folded", norm.name, why, [norm]))
     folded = graph.replace((*graph.sources, *new), nodes, graph.outputs)
-    return Simplified(folded, Weights(makers, old.origin), log)
+    return Simplified(folded, Weights(makers, old.origin), changes)
 
 
 def drop_unused(state: Simplified) -> Simplified:
     """Nodes whose values nobody reads go, and then weights that no node reads."""
     graph = state.graph
-    live, kept, log = set(graph.outputs), [], list(state.log)
+    live, kept, changes = set(graph.outputs), [], list(state.changes)
     for node in reversed(graph.nodes):
         if node.name in live:
             live.update(node.inputs)
             kept.append(node)
         else:
-            log.append(f"dropped {node.name}: nothing reads it")
+            changes.append(change(graph, "dropped", node.name, ": nothing reads it", [node]))
     sources = [t for t in graph.sources if t.name in live or not t.is_weight]
-    return replace(state, graph=graph.replace(sources, reversed(kept), graph.outputs), log=tuple(log))
+    return replace(state, graph=graph.replace(sources, reversed(kept), graph.outputs), changes=tuple(changes))

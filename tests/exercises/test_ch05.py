@@ -1,0 +1,57 @@
+"""Exercises 5.10 and 5.11 against arithmetic by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Answer = dict[str, Any]
+AnswerTo = Callable[[str], Answer]
+
+
+def test_5_10_says_what_went_and_why(answer_to: AnswerTo) -> None:
+    """The convolution: 8 x 3 x 3 x 3 weights at 16 x 16 places; the others an operation a place."""
+    answer = answer_to("5.10")
+    image, weights, made = 3 * 256, 8 * 27, 8 * 256
+    assert [(one["action"], one["what"], one["why"]) for one in answer["log"]] == [
+        ("dropped", "unread", "nothing reads it"),
+        ("dropped", "probe", "nothing reads it"),
+        ("folded", "doubled", "nothing but weights and constants decides it"),
+        ("dropped", "same", "cast does nothing at inference"),
+        ("dropped", "quiet", "dropout does nothing at inference"),
+        ("merged", "right", "into left, which is equal to it"),
+        ("folded", "norm", "into the weights of conv"),
+    ]
+    saved = {one["what"]: (one["operations_saved"], one["bytes_saved"]) for one in answer["log"]}
+    assert saved["probe"] == (2 * weights * 256, 4 * (image + weights + made))
+    assert saved["right"] == (made, 4 * 2 * made)
+    assert saved["same"] == (0, 4 * 2 * image)
+    assert saved["doubled"] == (8, 4 * 2 * 8)
+    assert saved["norm"][1] == 4 * (2 * made + 4 * 8)
+    assert (answer["nodes_before"], answer["nodes_after"]) == (11, 4)
+    assert answer["largest_difference"] <= 1e-5 * answer["largest_output"]
+
+
+def test_5_11_depthwise_blocks_save_each_activation_twice(answer_to: AnswerTo) -> None:
+    """Each of the 6 ReLUs is fused: 64 x 28 x 28 floats less written and less read."""
+    (depthwise,) = [one for one in answer_to("5.11")["networks"] if one["network"] == "depthwise"]
+    assert depthwise["bytes_saved"] == 6 * 2 * 4 * 64 * 28 * 28
+    assert (depthwise["fused"]["groups"], depthwise["apart"]["groups"]) == (6, 12)
+
+
+def test_5_11_lenet5_by_hand(answer_to: AnswerTo) -> None:
+    """Two values of each convolution, one of each hidden layer are neither written nor read. Tiles differ a little."""
+    networks = {one["network"]: one for one in answer_to("5.11")["networks"]}
+    assert networks["lenet5"]["apart"]["groups"] - networks["lenet5"]["fused"]["groups"] == 6
+    saved = 4 * 2 * (2 * 6 * 28 * 28 + 2 * 16 * 10 * 10 + 120 + 84)
+    assert networks["lenet5"]["bytes_saved"] == pytest.approx(saved, rel=0.01)
+
+
+def test_5_11_is_in_order_and_fusion_costs_nothing(answer_to: AnswerTo) -> None:
+    shares = [one["bytes_saved_share"] for one in answer_to("5.11")["networks"]]
+    assert shares == sorted(shares, reverse=True)
+    for one in answer_to("5.11")["networks"]:
+        assert one["fused"]["cycles"] < one["apart"]["cycles"]
+        assert one["fused"]["dram_bytes"] <= one["apart"]["dram_bytes"]
