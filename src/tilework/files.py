@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from secrets import token_hex
 from typing import BinaryIO
 
 from tilework.errors import OutputError
@@ -19,7 +18,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     Raises OutputError where the path cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
         with temporary.open("xb") as file:
             yield file
