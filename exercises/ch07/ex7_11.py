@@ -36,26 +36,12 @@ PEAK_BYTES["overlapped"]["sram"] = 128 * 256 * 4  # weights; nothing is overwrit
 
 
 def answer() -> dict[str, Any]:
-    """The programs; of each the time with its bound, and the bytes that its data takes of NRAM and WRAM at its peak.
-
-    `found` is the same of the program that the system finds itself.
-    """
+    """The programs, and the one that the system finds itself: times with their bound, peak bytes of the memories."""
     programs = {name: (EXAMPLES / file).read_text("utf-8") for name, file in FILES.items()}
-    machine = tw.load_machine("dlp-m4")
-    times = {name: tw.simulate_tiles(tw.parse_tiles(text), machine).to_dict() for name, text in programs.items()}
-    best = tw.map_product(32, 256, 128, machine)
-    found = {"program": best.program, "time": best.time.to_dict(), "peak_bytes": best.found.peak_bytes}
-    answer = {"machine": machine.name, "programs": programs, "times": times, "peak_bytes": PEAK_BYTES}
-    return {**answer, "found": found}
+    return tw.beside_found(programs, (32, 256, 128), "dlp-m4", PEAK_BYTES)
 
 
 def text(answer: dict[str, Any]) -> str:
     """Each program, then their times beside the bound, and their bytes on chip."""
-    found = answer["found"]
-    programs = [f"{name}, examples/{FILES[name]}:\n\n{text.strip()}" for name, text in answer["programs"].items()]
-    programs.append(f"found, `tilework map 32,256,128 --on dlp-m4`:\n\n{found['program'].strip()}")
-    memories = tuple(answer["peak_bytes"]["serial"])
-    all_peaks = {**answer["peak_bytes"], "found": found["peak_bytes"]}
-    rows = [(name, *(f"{peak[memory]:,}" for memory in memories)) for name, peak in all_peaks.items()]
-    times = tw.tile_table({**answer["times"], "found": found["time"]})
-    return "\n\n".join((*programs, f"On {answer['machine']}:", times, tw.table(("peak bytes", *memories), rows)))
+    sources = {name: f"examples/{file}" for name, file in FILES.items()}
+    return tw.beside_found_text(answer, sources, "tilework map 32,256,128 --on dlp-m4")

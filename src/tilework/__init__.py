@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from tilework.machine.machine import Machine as Machine
     from tilework.machine.matrix import InnerProductArray as InnerProductArray
     from tilework.machine.matrix import ScalarMacArray as ScalarMacArray
+    from tilework.mapping import beside_found as beside_found
+    from tilework.mapping import beside_found_text as beside_found_text
     from tilework.mapping import map_product as map_product
     from tilework.network.execute import execute as execute
     from tilework.network.gradient import gradient as gradient
@@ -80,6 +82,8 @@ _EXPORTS = {  # name: where it is
     "Program": "tilework.isa.program:Program",
     "ScalarMacArray": "tilework.machine.matrix:ScalarMacArray",
     "Schedule": "tilework.compiler.loops:Schedule",
+    "beside_found": "tilework.mapping:beside_found",
+    "beside_found_text": "tilework.mapping:beside_found_text",
     "best_schedule": "tilework.compiler.loops:best_schedule",
     "compare": "tilework.cost.compare:compare",
     "compile": "tilework.executable:compile_network",
@@ -142,6 +146,8 @@ __all__ = [
     "ScalarMacArray",
     "Schedule",
     "__version__",
+    "beside_found",
+    "beside_found_text",
     "best_schedule",
     "compare",
     "compile",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as Table
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -9,11 +10,11 @@ from typing import Any
 from tilework.compiler.map import Mapping, best_mapping, serial_mapping
 from tilework.compiler.map_problem import DTYPES, Problem
 from tilework.compiler.map_runs import divided, spread, total
-from tilework.isa.tile_language import print_tiles
+from tilework.isa.tile_language import parse_tiles, print_tiles
 from tilework.machine.load import load_machine
 from tilework.machine.machine import Machine
-from tilework.plain import quantity
-from tilework.simulator.tile_time import TileTime, simulate_tiles
+from tilework.plain import columns, quantity
+from tilework.simulator.tile_time import TileTime, simulate_tiles, tile_table
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,37 @@ def map_product(
     found, serial = best_mapping(problem, on), serial_mapping(problem, on)
     times = (simulate_tiles(mapping.program, on) for mapping in (found, serial))
     return MappedProduct(on, found, next(times), serial, next(times))
+
+
+def beside_found(
+    programs: Table[str, str], sizes: tuple[int, int, int], machine_name: str, peak_bytes: Table[str, Table[str, int]]
+) -> dict[str, Any]:
+    """Programs in the tile language for a product (rows, summed, columns), by name: each with its time and its bound.
+
+    `found` is the program that the system finds itself. `peak_bytes` of each program, by memory, can't be derived from
+    a language without addresses. Raises as `parse_tiles`, `simulate_tiles` and `map_product` do.
+    """
+    machine = load_machine(machine_name)
+    best = map_product(*sizes, machine)
+    return {
+        "machine": machine.name,
+        "programs": dict(programs),
+        "times": {name: simulate_tiles(parse_tiles(text), machine).to_dict() for name, text in programs.items()},
+        "peak_bytes": peak_bytes,
+        "found": {"program": best.program, "time": best.time.to_dict(), "peak_bytes": best.found.peak_bytes},
+    }
+
+
+def beside_found_text(answer: Table[str, Any], sources: Table[str, str], command: str) -> str:
+    """What `beside_found` gave: each program with its source, the found one with its command, times, bytes on chip."""
+    found = answer["found"]
+    programs = [f"{name}, {sources[name]}:\n\n{text.strip()}" for name, text in answer["programs"].items()]
+    programs.append(f"found, `{command}`:\n\n{found['program'].strip()}")
+    peaks = {**answer["peak_bytes"], "found": found["peak_bytes"]}
+    memories = tuple(next(iter(answer["peak_bytes"].values())))
+    rows = [(name, *(f"{peak[memory]:,}" for memory in memories)) for name, peak in peaks.items()]
+    times = tile_table({**answer["times"], "found": found["time"]})
+    return "\n\n".join((*programs, f"On {answer['machine']}:", times, columns(("peak bytes", *memories), rows)))
 
 
 def explanation(mapping: Mapping, machine: Machine) -> list[str]:
