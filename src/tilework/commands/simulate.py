@@ -68,12 +68,16 @@ def simulate(
     _check_options(kind, {"--timeline": timeline, "-o": bool(output), "--trace": bool(trace)}, "a program", (".csv",))
     detailed = {"--cycles": cycles, "--histogram": histogram, "--reads": bool(reads)}
     _check_options(kind, detailed, "a program of instructions", (".csv", ".tl"))
-    name, cost, shown = {".csv": _topology, ".tl": _tiles}.get(kind, _instructions)(file, machine)
+    program = None if kind in (".csv", ".tl") else _program(file, machine)
+    if program is None:
+        name, cost, shown = (_topology if kind == ".csv" else _tiles)(file, machine)
+    else:
+        name, cost, shown = _instructions(program, of_text=kind != ".tile")
     record, parts = cost.to_dict(), [name, str(cost)]
     if histogram:
         parts.append(histogram_of(cost))
-    if reads:
-        found = _reads(file, machine, strict=reads == "error")
+    if reads and program is not None:
+        found = _reads(program, strict=reads == "error")
         record["unwritten_reads"] = found
         parts.append("\n".join(found) or "nothing is read on chip before it is written")
     if output:
@@ -109,20 +113,17 @@ def _tiles(file: str, machine_name: str | None) -> tuple[str, Any, Timeline]:
     return f"{Path(file).stem} on {machine.name}", simulate_tiles(program, machine), of_tiles(program, machine)
 
 
-def _instructions(file: str, machine: str | None) -> tuple[str, Any, Timeline]:
-    program = _program(file, machine)
-    text = not file.endswith(".tile")
-    check_addresses(program, program.machine.dram.capacity_bytes if text else program.dram_bytes)
+def _instructions(program: Program, of_text: bool) -> tuple[str, Any, Timeline]:
+    check_addresses(program, program.machine.dram.capacity_bytes if of_text else program.dram_bytes)
     inputs: dict[str, Any] | None = None if program.inputs else {}
     name = f"{program.name} on {program.machine.name}"
     return name, simulate_program(program, inputs=inputs), of_program(program, inputs)
 
 
-def _reads(file: str, machine: str | None, strict: bool) -> list[str]:
+def _reads(program: Program, strict: bool) -> list[str]:
     """Reads on chip before anything was written there; what DRAM holds at the start is the user's."""
     import numpy as np
 
-    program = _program(file, machine)
     inputs = {port.name: np.zeros(port.shape, np.float32) for port in program.inputs}
     found = [str(read) for read in unwritten_reads(program, inputs) if read.memory != "dram"]
     if strict and found:
