@@ -41,6 +41,7 @@ def timed(name: str, rows: dict[str, float], function: Callable[[], Made]) -> Ma
 def child(tokens: int, machine_name: str, dtype: str) -> None:
     """The whole work, and what it took, as JSON."""
     start, rows = perf_counter(), dict[str, float]()
+    from tilework.compiler.options import Options
     from tilework.compiler.pipeline import compile_graph
     from tilework.frontend.resolve import resolve
     from tilework.frontend.weight_files import seeded
@@ -49,7 +50,9 @@ def child(tokens: int, machine_name: str, dtype: str) -> None:
 
     graph = timed("read the network", rows, lambda: resolve(f"hf:{CONFIG}", inputs=(f"seq={tokens}",)))
     weights, machine = seeded(graph), load_machine(machine_name)
-    program = timed("compile", rows, lambda: compile_graph(graph, weights, machine, None, dtype, 1).program)
+    program = timed(
+        "compile", rows, lambda: compile_graph(graph, weights, machine, Options(dtype=dtype, cores=1)).program
+    )
     result = timed("simulate", rows, lambda: simulate(program))
     rows["all, with imports"] = perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tilework.compiler.options import Measured, Options
 from tilework.compiler.pipeline import Compilation, compile_graph
 from tilework.errors import WeightsError
 from tilework.frontend.resolve import resolve
@@ -151,8 +152,15 @@ def compile_network(
     target = machine if isinstance(machine, Machine) else load_machine(machine)
     if not isinstance(weights, Weights):
         weights = find_weights(graph, network if isinstance(network, str) else "", weights, seed)
-    compilation = compile_graph(graph, weights, target, progress, dtype, cores, split, fused)
+    options = Options(dtype=dtype, cores=cores, split=split, fused=fused)
+    compilation = compile_graph(graph, weights, target, options, progress, measure)
     return Executable(compilation.program, compilation, (graph, weights))
+
+
+def measure(program: Program) -> Measured:
+    """What the simulator finds that a program costs."""
+    cost = simulate(program)
+    return Measured(cost.cycles, cost.dram_bytes, cost.energy_joules)
 
 
 def load_executable(path: str | Path, machine: str | None = None) -> Executable:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tilework.compiler.bounds import dram_bytes_bound, memory_bytes, product_words, reuse
 from tilework.compiler.fuse import fuse
+from tilework.compiler.options import Options
 from tilework.compiler.pipeline import compile_graph
 from tilework.frontend.weight_files import seeded
 from tilework.machine.load import load_machine
@@ -160,7 +161,7 @@ def test_layers_larger_than_the_memory_meet_the_communication_bound(small: Small
     chosen, bound_by_memory = random.Random(5), 0
     for _ in range(60):
         graph, memory = parse_graph(layer_text(chosen)), 4 * chosen.randint(150, 300)
-        compilation = compile_graph(graph, seeded(graph), small(memory, memory), fused=chosen.random() < 0.7)
+        compilation = compile_graph(graph, seeded(graph), small(memory, memory), Options(fused=chosen.random() < 0.7))
         for group, layer in zip(compilation.groups, simulate(compilation.program).layers, strict=True):
             bound = dram_bytes_bound(group, compilation.program.machine)
             assert layer.dram_bytes >= bound

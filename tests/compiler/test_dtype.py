@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tilework.compiler.dtype import retyped, stored_dtype
+from tilework.compiler.options import Options
 from tilework.compiler.pipeline import compile_graph
 from tilework.errors import CompileError
 from tilework.frontend.weight_files import seeded
@@ -83,7 +84,7 @@ def test_all_tensors_get_the_dtype() -> None:
 
 
 def outputs(graph: Graph, machine: Machine, dtype: str, x: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
-    return run(compile_graph(graph, seeded(graph), machine, dtype=dtype).program, {"x": x})
+    return run(compile_graph(graph, seeded(graph), machine, Options(dtype=dtype)).program, {"x": x})
 
 
 @pytest.mark.parametrize("dtype", ROUNDING)
@@ -109,7 +110,7 @@ def test_partial_sums_are_rounded_to_the_dtype(dtype: str, small: Small) -> None
     size = np.abs(x.astype(np.float64)) @ np.abs(seeded(graph)["w"].T)
     for nram, least in ((1 << 16, 1), (160, 16)):
         machine = with_rates(small(nram, 1 << 16), float32=1, float16=2, bfloat16=2)
-        compilation = compile_graph(graph, seeded(graph), machine, dtype=dtype)
+        compilation = compile_graph(graph, seeded(graph), machine, Options(dtype=dtype))
         (tiling,) = compilation.tilings
         pieces = -(-512 // tiling.tiles["c"])
         assert pieces >= least
@@ -121,7 +122,7 @@ def test_the_program_is_in_the_dtype(small: Small) -> None:
     graph = parse_graph(CONVOLUTIONS)
     machine = with_rates(small(), float32=1, float16=2)
     full = compile_graph(graph, seeded(graph), machine).program
-    half = compile_graph(graph, seeded(graph), machine, dtype="float16").program
+    half = compile_graph(graph, seeded(graph), machine, Options(dtype="float16")).program
     assert [port.dtype for port in (*half.inputs, *half.outputs)] == ["float16"] * 3
     dtypes = {o.dtype for i in half.instructions if i.descriptor for o in i.descriptor.operands}
     assert dtypes == {"float16"}
@@ -138,7 +139,7 @@ def test_cycles_fall_with_the_rate(rate: int, small: Small) -> None:
     graph = parse_graph(text)
     machine = with_rates(small(1 << 17, 1 << 17), float32=1, bfloat16=rate)
     machine = replace(machine, dram=replace(machine.dram, bandwidth_bytes_per_second=1e15, latency_cycles=0))
-    result = simulate(compile_graph(graph, seeded(graph), machine, dtype="bfloat16").program)
+    result = simulate(compile_graph(graph, seeded(graph), machine, Options(dtype="bfloat16")).program)
     assert result.cycles == pytest.approx(64 * 16 * 16 / rate, rel=0.05)
 
 

@@ -103,7 +103,7 @@ def test_weights_are_read_only_for_the_image(small: Small) -> None:
 def test_progress_counts_the_groups(small: Small) -> None:
     graph = parse_graph(TEXT)
     seen: list[tuple[int, int]] = []
-    compile_graph(graph, seeded(graph), small(), lambda done, all_: seen.append((done, all_)))
+    compile_graph(graph, seeded(graph), small(), progress=lambda done, all_: seen.append((done, all_)))
     assert seen == [(1, 2), (2, 2)]
 
 

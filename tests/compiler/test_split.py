@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from tilework.compiler.footprint import _touches, barriers
 from tilework.compiler.fuse import fuse
 from tilework.compiler.group import Group
+from tilework.compiler.options import SPLITS, Options
 from tilework.compiler.pipeline import Compilation, compile_graph
-from tilework.compiler.split import SPLITS, Work, best_split, share, split
+from tilework.compiler.split import Work, best_split, share, split
 from tilework.errors import CompileError
 from tilework.frontend.resolve import resolve
 from tilework.frontend.weight_files import seeded
@@ -210,8 +211,8 @@ def assert_close(got: Mapping[str, Array], want: Mapping[str, Array]) -> None:
 def check(graph: Graph, machine: Machine, cores: int, mode: str, inputs: dict[str, Array]) -> Compilation:
     """The values are those of one core in whatever order the cores run, nothing races, and no bound is beaten."""
     weights = seeded(graph, 3)
-    program = compile_graph(graph, weights, machine, cores=1).program
-    compilation = compile_graph(graph, weights, machine, cores=cores, split=mode)
+    program = compile_graph(graph, weights, machine, Options(cores=1)).program
+    compilation = compile_graph(graph, weights, machine, Options(cores=cores, split=mode))
     several = compilation.program
     assert sum(stream.role == "core" for stream in several.streams) <= cores
     assert all(len(layer.ranges) == len(several.streams) for layer in several.layers)
@@ -250,17 +251,17 @@ def test_the_same_sums_give_the_same_bits(small: Small, random_inputs: Inputs) -
         "graph g\ninput x float32[4,3,8,8]\nparameter w float32[8,3,3,3]\ny = conv2d(x, w)\nr = relu(y)\noutput r\n"
     )
     machine, inputs = chip(small(1 << 20, 1 << 20), 4), random_inputs(graph)
-    want = run(compile_graph(graph, seeded(graph), machine, cores=1).program, inputs)
+    want = run(compile_graph(graph, seeded(graph), machine, Options(cores=1)).program, inputs)
     for mode in SPLITS:
-        got = run(compile_graph(graph, seeded(graph), machine, split=mode).program, inputs)
+        got = run(compile_graph(graph, seeded(graph), machine, Options(split=mode)).program, inputs)
         np.testing.assert_allclose(got["r"], want["r"], rtol=1e-6, atol=1e-6)
 
 
 def test_shared_weights_are_stored_once(small: Small) -> None:
     graph = network("layers of neurons", 4)
     machine = chip(small(), 4)
-    one = compile_graph(graph, seeded(graph), machine, cores=1)
-    data = compile_graph(graph, seeded(graph), machine, split="data")
+    one = compile_graph(graph, seeded(graph), machine, Options(cores=1))
+    data = compile_graph(graph, seeded(graph), machine, Options(split="data"))
     assert data.program.weight_bytes == one.program.weight_bytes
     packed = data.dram.packed
     assert {packed[0, part, index] for place, part, index in packed if place == 0} == {packed[0, 0, 1]}
@@ -286,7 +287,7 @@ def test_activations_share_space_only_where_it_is_short(small: Small, random_inp
     )
     graph = parse_graph(text + "output z3\n")
     machine = chip(small(), 4)
-    roomy = compile_graph(graph, seeded(graph), machine, split="data")
+    roomy = compile_graph(graph, seeded(graph), machine, Options(split="data"))
     assert phases(roomy.program) == 1
     tight = replace(machine, dram=replace(machine.dram, capacity_bytes=roomy.dram.total_bytes - 1))
     compilation = check(graph, tight, 4, "data", random_inputs(graph))
@@ -297,7 +298,7 @@ def test_activations_share_space_only_where_it_is_short(small: Small, random_inp
 def test_one_core_of_several_has_the_program_of_one(small: Small) -> None:
     graph = network("convolutions with pooling", 2)
     alone = compile_graph(graph, seeded(graph), small()).program
-    first = compile_graph(graph, seeded(graph), chip(small(), 4), cores=1).program
+    first = compile_graph(graph, seeded(graph), chip(small(), 4), Options(cores=1)).program
     assert first.others == alone.others == ()
     assert first.instructions == alone.instructions
     assert first.layers == alone.layers
@@ -305,7 +306,7 @@ def test_one_core_of_several_has_the_program_of_one(small: Small) -> None:
 
 def test_cores_are_numbered_cluster_by_cluster(small: Small) -> None:
     graph = network("convolutions with pooling", 6)
-    program = compile_graph(graph, seeded(graph), chip(small(), 16), cores=6, split="data").program
+    program = compile_graph(graph, seeded(graph), chip(small(), 16), Options(cores=6, split="data")).program
     assert [stream.name for stream in program.streams] == [f"core {n // 4} {n % 4}" for n in range(6)]
 
 
@@ -320,13 +321,13 @@ def test_cores_are_numbered_cluster_by_cluster(small: Small) -> None:
 def test_options_that_are_wrong(options: dict[str, Any], message: str, small: Small) -> None:
     graph = network("layers of neurons", 1)
     with pytest.raises(CompileError) as caught:
-        compile_graph(graph, seeded(graph), chip(small(), 4), **options)
+        compile_graph(graph, seeded(graph), chip(small(), 4), Options(**options))
     assert str(caught.value) == message
 
 
 def test_a_work_as_text(small: Small) -> None:
     graph = network("layers of neurons", 4)
-    text = compile_graph(graph, seeded(graph), chip(small(), 4), split="data").text("tile")
+    text = compile_graph(graph, seeded(graph), chip(small(), 4), Options(split="data")).text("tile")
     assert text.startswith("y: 4 parts of n | tiles ")
 
 
@@ -385,7 +386,8 @@ def test_weights_come_from_dram_once_for_a_cluster(
             if descriptor and descriptor.sources and descriptor.operands[-1].memory == "dram":
                 loaded[number] += 4 * descriptor.iterations
     assert loaded[-1] == 4 * 64 * columns, "the whole weight, once"
-    without = compile_graph(graph, seeded(graph, 3), replace(machine, sram=None), cores=cores, split="data").program
+    alone = replace(machine, sram=None)
+    without = compile_graph(graph, seeded(graph, 3), alone, Options(cores=cores, split="data")).program
     assert simulate(without).dram_bytes > simulate(compilation.program).dram_bytes
     assert simulate(without).cycles > simulate(compilation.program).cycles
 

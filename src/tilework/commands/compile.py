@@ -8,8 +8,6 @@ from typing import Any
 import click
 
 from tilework.commands.options import (
-    dtype_option,
-    fusion_option,
     json_option,
     machine_option,
     network_options,
@@ -17,7 +15,7 @@ from tilework.commands.options import (
     weights_options,
 )
 from tilework.commands.progress import progress, working
-from tilework.commands.sharing import cores_options
+from tilework.commands.sharing import compile_options
 from tilework.compiler.pipeline import STAGES
 from tilework.executable import Executable, compile_network, find_weights
 from tilework.frontend.resolve import resolve
@@ -26,9 +24,7 @@ from tilework.frontend.resolve import resolve
 @click.command()
 @network_options
 @machine_option
-@cores_options
-@dtype_option
-@fusion_option
+@compile_options
 @weights_options
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="The executable to write, FILE.tile.")
 @click.option("--stage", type=click.Choice(STAGES), help="Print what this stage of the compiler made.")
@@ -38,10 +34,7 @@ def compile(
     inputs: tuple[str, ...],
     batch: int | None,
     machine: str | None,
-    cores: int | None,
-    split: str | None,
-    dtype: str | None,
-    unfused: bool,
+    choices: dict[str, Any],
     weights: str | None,
     seed: int | None,
     output: str | None,
@@ -60,16 +53,7 @@ def compile(
     graph = resolve(network, batch, inputs)
     with progress("compiling") as moved:
         found = find_weights(graph, network, weights, seed)
-        executable = compile_network(
-            graph,
-            machine or "dlp-s",
-            found,
-            cores=cores,
-            split=split or "auto",
-            dtype=dtype,
-            fused=not unfused,
-            progress=moved,
-        )
+        executable = compile_network(graph, machine or "dlp-s", found, progress=moved, **choices)
     if output:
         with working("packing weights"):
             executable.save(output)

@@ -41,18 +41,6 @@ def print_json(document: dict[str, Any]) -> None:
 machine_option = click.option("--for", "machine", metavar="MACHINE", help="The processor (default dlp-s).")
 
 
-dtype_option = click.option(
-    "--dtype",
-    metavar="DTYPE",
-    help="What the program's numbers are: float32 (the default, if the processor has it), float16 or bfloat16.",
-)
-
-
-fusion_option = click.option(
-    "--no-fusion", "unfused", is_flag=True, help="Each operation's result goes through DRAM, to see what fusion saves."
-)
-
-
 def weights_options(command: Command) -> Command:
     """--weights and --seed, as the parameters `weights` and `seed` of `executable.find_weights`."""
     for option in (

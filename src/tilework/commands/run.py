@@ -8,8 +8,6 @@ import click
 import numpy as np
 
 from tilework.commands.options import (
-    dtype_option,
-    fusion_option,
     json_option,
     machine_option,
     print_json,
@@ -17,7 +15,7 @@ from tilework.commands.options import (
 )
 from tilework.commands.progress import progress, working
 from tilework.commands.reading import Reading, read_inputs
-from tilework.commands.sharing import cores_options
+from tilework.commands.sharing import compile_options
 from tilework.errors import ProgramError
 from tilework.executable import Array, Executable, compile_network, find_weights, load_executable
 from tilework.frontend.resolve import resolve
@@ -37,9 +35,7 @@ class CheckFailedError(Exception):
 @click.option("--input", "file", metavar="FILE", help="A picture, or an array (.npy, .npz).")
 @click.option("--batch", type=int, metavar="N", help="Inputs at a time.")
 @machine_option
-@cores_options
-@dtype_option
-@fusion_option
+@compile_options
 @weights_options
 @click.option("--check", is_flag=True, help="Compare the outputs with ONNX Runtime's.")
 @json_option
@@ -48,10 +44,7 @@ def run(
     file: str | None,
     batch: int | None,
     machine: str | None,
-    cores: int | None,
-    split: str | None,
-    dtype: str | None,
-    unfused: bool,
+    choices: dict[str, Any],
     weights: str | None,
     seed: int | None,
     check: bool,
@@ -68,7 +61,7 @@ def run(
       tilework run vgg19 --for dlp-s --input photo.jpg --weights vgg19.pth
       tilework run resnet50 --batch 4 --for dlp-m4 --split data
     """
-    executable = _executable(network, batch, machine, cores, split, dtype, unfused, weights, seed)
+    executable = _executable(network, batch, machine, choices, weights, seed)
     reading = read_inputs(executable, file)
     with progress("running") as moved:
         results = [executable.run(progress=moved, **values) for values in reading.inputs]
@@ -84,10 +77,7 @@ def _executable(
     network: str,
     batch: int | None,
     machine: str | None,
-    cores: int | None,
-    split: str | None,
-    dtype: str | None,
-    unfused: bool,
+    choices: dict[str, Any],
     weights: str | None,
     seed: int | None,
 ) -> Executable:
@@ -95,20 +85,11 @@ def _executable(
         graph = resolve(network, batch)
         with progress("compiling") as moved:
             found = find_weights(graph, network, weights, seed)
-            executable = compile_network(
-                graph,
-                machine or "dlp-s",
-                found,
-                cores=cores,
-                split=split or "auto",
-                dtype=dtype,
-                fused=not unfused,
-                progress=moved,
-            )
+            executable = compile_network(graph, machine or "dlp-s", found, progress=moved, **choices)
         with working("packing weights"):
             executable.program.weights()
         return executable
-    if weights or batch or split or dtype or unfused or (seed, cores) != (None, None):
+    if weights or batch or choices or seed is not None:
         raise ProgramError(
             f"{network} holds its weights, its batch, its dtype and what each core does; "
             "leave out --weights, --seed, --batch, --dtype, --no-fusion, --cores and --split"

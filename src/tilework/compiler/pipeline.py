@@ -17,9 +17,10 @@ from tilework.compiler.fuse import fuse
 from tilework.compiler.group import Group
 from tilework.compiler.host import Cut, cut
 from tilework.compiler.memory import DramMap, map_dram
+from tilework.compiler.options import Measure, Options
 from tilework.compiler.pack import pack_weights
 from tilework.compiler.simplify import drop_identities, simplify
-from tilework.compiler.split import SPLITS, Split, Work, best_split
+from tilework.compiler.split import Split, Work, best_split
 from tilework.compiler.streams import lower_all
 from tilework.compiler.tile import Tiling
 from tilework.errors import CompileError
@@ -93,27 +94,25 @@ def compile_graph(
     graph: Graph,
     weights: Weights,
     machine: Machine,
+    options: Options | None = None,
     progress: Progress | None = None,
-    dtype: str | None = None,
-    cores: int | None = None,
-    split: str = "auto",
-    fused: bool = True,
+    measure: Measure | None = None,
 ) -> Compilation:
     """Compile a network for a processor. The weights' values are read only when the program's image is needed.
 
-    `dtype` is that of all numbers in the program's memories (see `stored_dtype`). It is for the first `cores` of the
-    machine's, all if none are named; `split` says how they share the work (see `best_split`). Unless `fused`, each node
-    reads its operands from DRAM and writes its result there. Raises CompileError where the machine cannot hold the
-    smallest tile of a layer or the network in its DRAM.
+    With `measure` the best few of what the estimates find are simulated, and the best of those is taken. Raises
+    CompileError where the machine cannot hold the smallest tile of a layer or the network in its DRAM.
     """
-    stored = stored_dtype(machine, dtype)
+    options = options or Options()
+    options.check(machine)
+    stored = stored_dtype(machine, options.dtype)
     _check_outputs(graph)
     whole = simplify(graph, weights)
     host = cut(whole.graph)
     simple = drop_identities(replace(whole, graph=retyped(host.device, stored)))
     _check(simple.graph)
-    groups = fuse(simple.graph, fused)
-    works = _split_all(groups, machine, _cores(machine, cores, split), split, progress)
+    groups = fuse(simple.graph, options.fused)
+    works = _split_all(groups, machine, options, progress)
     dram = _map_all(simple.graph, works, machine)
     (first, *others), layers = lower_all(works, dram, machine)
     program = Program(
@@ -131,15 +130,6 @@ def compile_graph(
         weights=cache(lambda: pack_weights(dram, simple.weights)),
     )
     return Compilation(simple.graph, host, simple.weights, simple.changes, works, dram, program)
-
-
-def _cores(machine: Machine, cores: int | None, split: str) -> int:
-    most = machine.clusters * machine.cores
-    if cores is not None and not 1 <= cores <= most:
-        raise CompileError(f"cores must be from 1 to the {most} of {machine.name}, not {cores}; correct it")
-    if split not in SPLITS:
-        raise CompileError(f"split must be one of {', '.join(SPLITS)}, not {split!r}; correct it")
-    return cores or most
 
 
 def _check_outputs(graph: Graph) -> None:
@@ -180,14 +170,14 @@ def _write_once(nests: list[Nest], tensor: Tensor) -> bool:
 
 
 def _split_all(
-    groups: tuple[Group, ...], machine: Machine, cores: int, split: str, progress: Progress | None
+    groups: tuple[Group, ...], machine: Machine, options: Options, progress: Progress | None
 ) -> tuple[Work, ...]:
     """Split and tile every group; groups that differ only in names are searched once."""
     known: dict[tuple[object, ...], Split] = {}
-    works = []
+    works, cores = [], options.cores_of(machine)
     for done, group in enumerate(groups):
         if group.shape not in known:
-            known[group.shape] = best_split(group, machine, cores, split)
+            known[group.shape] = best_split(group, machine, cores, options.split)
         works.append(known[group.shape].apply(group, cores))
         if progress:
             progress(done + 1, len(groups))

@@ -18,7 +18,6 @@ from tilework.compiler.volume import Staging
 from tilework.machine.machine import Machine
 from tilework.network.nest import Affine, Nest
 
-SPLITS = ("auto", "data", "model")
 STAGING_GAIN = 0.98  # of the time without it: barriers also take some, which is not in the estimate
 ALIGNMENT = 64
 
