@@ -43,11 +43,6 @@ class Executable:
         """Exact cycles, traffic and energy of one inference; they don't depend on values."""
         return simulate(self.program)
 
-    @property
-    def dram_bytes_bound(self) -> int:
-        """Bytes off chip that no program can save: by the memory on chip, or, if read from a file, the compulsory."""
-        return self.compilation.dram_bytes_bound if self.compilation else self.cost.compulsory_bytes
-
     @cached_property
     def _interpreter(self) -> Interpreter:
         return Interpreter(self.program)

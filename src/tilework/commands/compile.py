@@ -76,7 +76,7 @@ def _record(executable: Executable, output: str | None) -> dict[str, Any]:
         "bytes": Path(output).stat().st_size if output else program.weight_bytes,
         "host_operations": list(program.host_operations),
         "dram_bytes": cost.dram_bytes,
-        "dram_bytes_bound": executable.dram_bytes_bound,
+        "dram_bytes_bound": cost.dram_bytes_bound,
         "cycles": cost.cycles,
         "bound_cycles": cost.bound_cycles,
         "log": list(executable.compilation.log) if executable.compilation else [],

@@ -130,7 +130,7 @@ def _record(
         "utilisation": cost.utilisation,
         "units": cost.units,
         "dram_bytes": cost.dram_bytes,
-        "dram_bytes_bound": executable.dram_bytes_bound,
+        "dram_bytes_bound": cost.dram_bytes_bound,
         "energy_joules": cost.energy_joules,
         "outputs": [{name: values.tolist() for name, values in outputs.items()} for outputs in results],
         "classes": [[int(c) for c in scores.argsort()[::-1][:5]] for scores in _scores(results)],

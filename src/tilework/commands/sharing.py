@@ -25,8 +25,9 @@ _FLAGS = (
     click.option(
         "--no-fusion",
         "fused",
+        is_flag=True,
         flag_value=False,
-        type=bool,
+        default=None,
         help="Each operation's result goes through DRAM, to see what fusion saves.",
     ),
 )

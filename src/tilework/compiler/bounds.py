@@ -23,7 +23,24 @@ from tilework.network.views import distinct
 def dram_bytes_bound(group: Group, machine: Machine) -> int:
     """Bytes that every program moves which computes this group by itself: the compulsory ones, or, if more, what the
     memories of all cores and clusters together force it to read again."""
-    return max(group.compulsory_bytes, _communication_bytes(group, memory_bytes(machine)))
+    return max(group.compulsory_bytes, communication_bytes(group, machine))
+
+
+def communication_bytes(group: Group, machine: Machine) -> int:
+    """What the memories on chip force a program to move which computes this group by itself; 0 if that isn't known.
+
+    Operands and partial sums read, every other tensor of the group once. A sum needn't be read to begin with, so the
+    sums are taken off again.
+    """
+    main, times = group.main, reuse(group.main)
+    if times is None:
+        return 0
+    operands = {access.tensor for access in main.reads}
+    word = min(DTYPE_BYTES[group.tensors[name].dtype] for name in (*operands, main.output.tensor))
+    inside = iterations_inside(main, {name: group.tensors[name].shape for name in (*operands, main.output.tensor)})
+    sums = prod(extent for _, extent in main.parallel_loops)
+    read = product_words(inside, memory_bytes(machine) // word, times) - sums
+    return max(0, ceil(word * read) + sum(size for name, size in group.touched_bytes.items() if name not in operands))
 
 
 def memory_bytes(machine: Machine) -> int:
@@ -55,20 +72,6 @@ def reuse(nest: Nest) -> int | None:
         return None
     found = [_most_places(access, nest) for access in places]
     return prod(number for number in found if number) if None not in found else None
-
-
-def _communication_bytes(group: Group, memory: int) -> int:
-    """Operands and partial sums read, every other tensor of the group once. A sum needn't be read to begin with, so
-    the sums are taken off again."""
-    main, times = group.main, reuse(group.main)
-    if times is None:
-        return 0
-    operands = {access.tensor for access in main.reads}
-    word = min(DTYPE_BYTES[group.tensors[name].dtype] for name in (*operands, main.output.tensor))
-    inside = iterations_inside(main, {name: group.tensors[name].shape for name in (*operands, main.output.tensor)})
-    sums = prod(extent for _, extent in main.parallel_loops)
-    read = product_words(inside, memory // word, times) - sums
-    return ceil(word * read) + sum(size for name, size in group.touched_bytes.items() if name not in operands)
 
 
 def _most_places(access: Access, nest: Nest) -> int | None:

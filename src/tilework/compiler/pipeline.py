@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cache
 from hashlib import sha256
 from math import prod
 
 from tilework.collection import no_collection
 from tilework.compiler.axes import axis_order
-from tilework.compiler.bounds import dram_bytes_bound
 from tilework.compiler.change import Change
 from tilework.compiler.dtype import retyped, stored_dtype
 from tilework.compiler.fuse import fuse
@@ -60,11 +59,6 @@ class Compilation:
     def tilings(self) -> tuple[Tiling, ...]:
         """How each group is tiled, or its first part."""
         return tuple(work.parts[0].tiling for work in self.works)
-
-    @cached_property
-    def dram_bytes_bound(self) -> int:
-        """The off-chip traffic that no program can save that computes group by group (see `bounds`)."""
-        return sum(dram_bytes_bound(group, self.program.machine) for group in self.groups)
 
     def text(self, stage: str) -> str:
         """A stage as text: simplify, fuse, tile, allocate or lower."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, chain
 
+from tilework.compiler.bounds import communication_bytes
 from tilework.compiler.footprint import barriers
 from tilework.compiler.lower import BARRIER
 from tilework.compiler.memory import DramMap
@@ -36,7 +37,7 @@ def lower_all(works: Sequence[Work], dram: DramMap, machine: Machine) -> tuple[t
         codes += [mover(works, waits, dram, machine)] * len(clusters)
     joined = [(*chain.from_iterable(code), Instruction("end")) for code in codes]
     made = tuple(replace(role, instructions=code) for role, code in zip(roles, joined, strict=True))
-    return made, _layers(works, codes)
+    return made, _layers(works, codes, machine)
 
 
 def _cores(
@@ -55,17 +56,18 @@ def _cores(
     return codes
 
 
-def _layers(works: Sequence[Work], codes: list[list[list[Instruction]]]) -> tuple[Layer, ...]:
+def _layers(works: Sequence[Work], codes: list[list[list[Instruction]]], machine: Machine) -> tuple[Layer, ...]:
     names = _names(works)
     ends = [[0, *accumulate(map(len, code))] for code in codes]
-    bytes_of: dict[object, int] = {}
+    bytes_of: dict[object, tuple[int, int]] = {}
     layers = []
     for place, work in enumerate(works):
         group = work.group
         if group.shape not in bytes_of:
-            bytes_of[group.shape] = group.compulsory_bytes
+            bytes_of[group.shape] = group.compulsory_bytes, communication_bytes(group, machine)
         first, *others = [(end[place], end[place + 1]) for end in ends]
-        layers.append(Layer(names[place], group.operation, *first, group.macs, bytes_of[group.shape], tuple(others)))
+        once, again = bytes_of[group.shape]
+        layers.append(Layer(names[place], group.operation, *first, group.macs, once, tuple(others), again))
     return tuple(layers)
 
 

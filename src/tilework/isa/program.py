@@ -35,8 +35,9 @@ class Port:
 class Layer:
     """The instructions [first, last) that compute the nodes `name`, and the bounds of that work.
 
-    `macs` are the contraction's; `compulsory_bytes` are every external input, weight and output once. `others` are the
-    instructions of the program's other streams, [first, last) for each in their order.
+    `macs` are the contraction's; `compulsory_bytes` are every external input, weight and output once.
+    `communication_bytes` are what the memory on chip forces it to move at least, as far as that is known. `others` are
+    the instructions of the program's other streams, [first, last) for each in their order.
     """
 
     name: str
@@ -46,6 +47,12 @@ class Layer:
     macs: int
     compulsory_bytes: int
     others: tuple[tuple[int, int], ...] = ()
+    communication_bytes: int = 0
+
+    @property
+    def dram_bytes_bound(self) -> int:
+        """What no program can save that computes it by itself."""
+        return max(self.compulsory_bytes, self.communication_bytes)
 
     @property
     def ranges(self) -> tuple[tuple[int, int], ...]:

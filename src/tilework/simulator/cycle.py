@@ -26,9 +26,10 @@ class Result:
     all `cores` that the program uses; `energy` in joules by part.
 
     `units` are their shares of the time: 1 would be all units of the kind busy all the time. `streams` has each
-    stream's own busy cycles. `compulsory_bytes` are the layers' inputs, weights and outputs once, which no program can
-    save. `utilisation` compares with the peak of all these cores. `instruction_cycles` says for each mnemonic how many
-    executions took how many cycles.
+    stream's own busy cycles. `compulsory_bytes` are the layers' inputs, weights and outputs once; `dram_bytes_bound`,
+    which is more where the memory on chip is small, no program can save that computes layer by layer. `utilisation`
+    compares with the peak of all these cores. `instruction_cycles` says for each mnemonic how many executions took how
+    many cycles.
     """
 
     cycles: int
@@ -42,6 +43,7 @@ class Result:
     dram_bytes: int
     sram_bytes: int
     compulsory_bytes: int
+    dram_bytes_bound: int
     macs: int
     vector_operations: int
     utilisation: float
@@ -105,6 +107,7 @@ def simulate(
         dram_bytes=cost.dram_bytes,
         sram_bytes=cost.sram_read + cost.sram_written,
         compulsory_bytes=sum(layer.compulsory_bytes for layer in program.layers),
+        dram_bytes_bound=sum(layer.dram_bytes_bound for layer in program.layers),
         macs=cost.macs,
         vector_operations=cost.vector_operations,
         utilisation=peak_cycles(cost, machine) / (cores * max(1, run.cycles)),

@@ -19,7 +19,7 @@ class LayerTime:
     """One layer: from the cycle in which control passes its first instruction to the one after its last.
 
     With several streams, from the first of them to the last. `bound_cycles` is what no program can beat: the layer's
-    MACs at the peak rate of all cores, its compulsory bytes at full width.
+    MACs at the peak rate of all cores, its `dram_bytes_bound` at full width.
     """
 
     name: str
@@ -29,6 +29,7 @@ class LayerTime:
     cycles: int
     macs: int
     dram_bytes: int
+    dram_bytes_bound: int
     bound_cycles: float
     busy_cycles: dict[str, int]
 
@@ -54,6 +55,7 @@ def layer_time(layer: Layer, plan: Plan, run: Run, machine: Machine) -> LayerTim
         cycles=end - start,
         macs=cost.macs,
         dram_bytes=cost.dram_bytes,
+        dram_bytes_bound=layer.dram_bytes_bound,
         bound_cycles=_bound(layer, cost, plan, machine),
         busy_cycles=busy_cycles(plan, machine, of_streams),
     )
@@ -68,7 +70,7 @@ def _bound(layer: Layer, cost: Cost, plan: Plan, machine: Machine) -> float:
     """Its MACs on all cores at the peak of the fastest dtype that it multiplies, and its bytes at full width."""
     peak = max([machine.macs_per_cycle(dtype) for dtype in cost.products], default=machine.macs_per_cycle())
     cores = sum(stream.stream.role == "core" for stream in plan.streams)
-    return max(layer.macs / (cores * peak), layer.compulsory_bytes / machine.dram_bytes_per_cycle)
+    return max(layer.macs / (cores * peak), layer.dram_bytes_bound / machine.dram_bytes_per_cycle)
 
 
 def _empty(layer: Layer, run: Run) -> int:

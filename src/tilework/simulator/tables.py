@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tilework.simulator.cycle import Result
     from tilework.simulator.layer_time import LayerTime
 
-FIELDS = ("name", "operation", "start", "end", "cycles", "bound_cycles", "macs", "dram_bytes")
+FIELDS = ("name", "operation", "start", "end", "cycles", "bound_cycles", "macs", "dram_bytes", "dram_bytes_bound")
 
 
 def totals(cost: Result, inferences: int = 1) -> str:
@@ -25,7 +25,7 @@ def totals(cost: Result, inferences: int = 1) -> str:
         ("cycles", f"{cost.cycles:,} = {quantity(cost.seconds, 's')}{several}"),
         ("MACs", f"{cost.macs:,}, {percent(cost.utilisation)} of {peak}"),
         ("busy", units),
-        ("DRAM bytes", f"{cost.dram_bytes:,}{_share(cost.dram_bytes, cost.compulsory_bytes)}"),
+        ("DRAM bytes", f"{cost.dram_bytes:,}{_share(cost.dram_bytes, cost.dram_bytes_bound)}"),
         ("energy", f"{quantity(cost.energy_joules, 'J')} ({parts})"),
         ("instructions", f"{cost.instructions:,} executed"),
     ]
@@ -46,8 +46,8 @@ def _parts(cost: Result) -> list[str]:
     return [part for part in cost.energy if part != "sram" or part in cost.busy_cycles]
 
 
-def _share(moved: int, compulsory: int) -> str:
-    return f", {moved / compulsory:.3f} of the compulsory {compulsory:,}" if compulsory else ""
+def _share(moved: int, bound: int) -> str:
+    return f", {moved / bound:.3f} of the bound {bound:,}" if bound else ""
 
 
 def streams(cost: Result) -> str:
@@ -62,8 +62,8 @@ def streams(cost: Result) -> str:
 
 def layers(cost: Result) -> str:
     """A table with a line per layer; the matrix and vector units' shares are those of all cores."""
-    head = ("layer", "operation", "cycles", "bound", "ratio", "MACs", "DRAM bytes", "matrix", "vector", "channel")
-    return columns(head, [_layer(layer, cost.cores) for layer in cost.layers], left=2)
+    head = ("layer", "operation", "cycles", "bound", "ratio", "MACs", "DRAM bytes", "bound")
+    return columns((*head, "matrix", "vector", "channel"), [_layer(layer, cost.cores) for layer in cost.layers], left=2)
 
 
 def _layer(layer: LayerTime, cores: int) -> tuple[str, ...]:
@@ -78,6 +78,7 @@ def _layer(layer: LayerTime, cores: int) -> tuple[str, ...]:
         ratio,
         f"{layer.macs:,}",
         f"{layer.dram_bytes:,}",
+        f"{layer.dram_bytes_bound:,}",
         *shares,
     )
 
