@@ -55,7 +55,7 @@ def random_machine(random: Random) -> Machine:
             ports=random.randint(1, 3),
         ),
         nram=replace(machine.nram, port_bytes_per_cycle=ports, banks=banks),
-        matrix=replace(machine.matrix, pipeline_cycles=random.choice([0, 2])),
+        matrix=replace(machine.matrix, pipeline_cycles=random.choice([0, 2]), zero_skipping=random.random() < 0.5),
         vector=replace(machine.vector, lanes=8, pipeline_cycles=random.choice([0, 3])),
         control=replace(machine.control, queue_depth=random.choice([1, 2, 3, 5])),
     )

@@ -25,6 +25,7 @@ LEVELS = (  # a folder may import those of the levels before its own, and itself
     {"isa"},
     {"frontend", "cost", "compiler", "simulator", "train"},
     {"executable", "counting", "mapping"},
+    {"checking"},
     {"explore", "report"},
     {"commands", "cli"},
     {"__init__", "__main__"},
@@ -54,7 +55,7 @@ FORBIDDEN_CALLS = {"eval", "exec", "__import__"}
 FORBIDDEN_MODULES = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 
 FILE_CEILING = 350
-PACKAGE_CEILING = 38_000
+PACKAGE_CEILING = 47_000
 
 WRITTEN = ("src", "tests", "docs", "examples", "exercises", "benchmarks", "scripts", ".ci")
 OF_ONE_MACHINE = re.compile(r"(?<![\w.~}-])(?:/(?:home|Users|root|work|tmp|opt|mnt|srv)/\w|[A-Z]:\\+Users)")

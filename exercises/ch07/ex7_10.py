@@ -34,6 +34,7 @@ What compression gives in any case is room: half the inputs, and a quarter of th
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 FILES = {"serial": "ex7_10.tl", "overlapped": "ex7_10_fast.tl"}
 CASES = {"none": 1, "inputs": 2, "weights": 4, "both": 8}  # whose zeros are skipped: one in how many MACs is done
+WORK = tw.Assignment(1024, 256, 128, "dlp-s", Fraction(1, 2), Fraction(1, 4), tuple(CASES))
 PEAK_BYTES = {
     "serial": {"nram": 128 * 256 * 2 + 128 * 128 * 4, "wram": 256 * 128},  # a tile of 128 rows
     "overlapped": {"nram": 2 * (16 * 256 * 2 + 16 * 128 * 4), "wram": 256 * 128},  # two of 16
@@ -46,7 +47,7 @@ def answer() -> dict[str, Any]:
     `found` has the programs that the system finds itself, one for each case.
     """
     programs = {name: (EXAMPLES / file).read_text("utf-8") for name, file in FILES.items()}
-    machine = tw.load_machine("dlp-s")
+    machine = tw.load_machine(WORK.machine)
     cases = {
         case: {
             name: tw.simulate_tiles(tw.parse_tiles(skipping(text, divisor)), machine).to_dict()
@@ -60,8 +61,7 @@ def answer() -> dict[str, Any]:
 
 def best(case: str) -> dict[str, Any]:
     """The program found for a case, with its time and its bytes on chip."""
-    shares = {"input_share": Fraction(1, 2), "weight_share": Fraction(1, 4)}
-    mapped = tw.map_product(1024, 256, 128, "dlp-s", skip=case, **shares)
+    mapped = WORK.mapped(case)
     return {"program": mapped.program, "time": mapped.time.to_dict(), "peak_bytes": mapped.found.peak_bytes}
 
 
@@ -74,8 +74,7 @@ def text(answer: dict[str, Any]) -> str:
     """The programs that skip nothing, then all times beside their bounds, and the bytes on chip."""
     found = answer["found"]
     programs = [f"{name}, examples/{FILES[name]}:\n\n{text.strip()}" for name, text in answer["programs"].items()]
-    command = "tilework map 1024,256,128 --input-share 1/2 --weight-share 1/4"
-    programs.append(f"found, `{command}`:\n\n{found['none']['program'].strip()}")
+    programs.append(f"found, `{WORK.command}`:\n\n{found['none']['program'].strip()}")
     cases = {case: {**both, "found": found[case]["time"]} for case, both in answer["cases"].items()}
     times = {f"{case}, {name}": time for case, three in cases.items() for name, time in three.items()}
     all_peaks = {**answer["peak_bytes"], **{f"found, {case}": one["peak_bytes"] for case, one in found.items()}}

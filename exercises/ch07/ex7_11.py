@@ -28,6 +28,7 @@ all that the channel waits for.
 `barrier` makes the handover: the mover may not cast what isn't in SRAM yet, nor a core compute what isn't cast.
 """
 
+WORK = tw.Assignment(32, 256, 128, "dlp-m4")  # inputs of rows x summed, weights of summed x columns
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 FILES = {"serial": "ex7_11.tl", "overlapped": "ex7_11_fast.tl"}
 PEAK_BYTES = {name: {"nram": 8 * 256 * 4 + 8 * 128 * 4, "wram": 256 * 128 * 4} for name in FILES}  # of each core
@@ -38,10 +39,10 @@ PEAK_BYTES["overlapped"]["sram"] = 128 * 256 * 4  # weights; nothing is overwrit
 def answer() -> dict[str, Any]:
     """The programs, and the one that the system finds itself: times with their bound, peak bytes of the memories."""
     programs = {name: (EXAMPLES / file).read_text("utf-8") for name, file in FILES.items()}
-    return tw.beside_found(programs, (32, 256, 128), "dlp-m4", PEAK_BYTES)
+    return tw.beside_found(programs, WORK, PEAK_BYTES)
 
 
 def text(answer: dict[str, Any]) -> str:
     """Each program, then their times beside the bound, and their bytes on chip."""
     sources = {name: f"examples/{file}" for name, file in FILES.items()}
-    return tw.beside_found_text(answer, sources, "tilework map 32,256,128 --on dlp-m4")
+    return tw.beside_found_text(answer, sources, WORK)

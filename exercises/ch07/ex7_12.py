@@ -27,6 +27,7 @@ To share the rows instead, 256 for each core, makes every core use all weights, 
 of 128 KB.
 """
 
+WORK = tw.Assignment(1024, 256, 2048, "dlp-m4")  # inputs of rows x summed, weights of summed x columns
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 FILES = {"serial": "ex7_12.tl", "overlapped": "ex7_12_fast.tl"}
 PEAK_BYTES = {  # of each core, and the inputs in SRAM
@@ -38,10 +39,10 @@ PEAK_BYTES = {  # of each core, and the inputs in SRAM
 def answer() -> dict[str, Any]:
     """The programs, and the one that the system finds itself: times with their bound, peak bytes of the memories."""
     programs = {name: (EXAMPLES / file).read_text("utf-8") for name, file in FILES.items()}
-    return tw.beside_found(programs, (1024, 256, 2048), "dlp-m4", PEAK_BYTES)
+    return tw.beside_found(programs, WORK, PEAK_BYTES)
 
 
 def text(answer: dict[str, Any]) -> str:
     """Each program, then their times beside the bound, and their bytes on chip."""
     sources = {name: f"examples/{file}" for name, file in FILES.items()}
-    return tw.beside_found_text(answer, sources, "tilework map 1024,256,2048 --on dlp-m4")
+    return tw.beside_found_text(answer, sources, WORK)

@@ -23,6 +23,7 @@ piece is there, and after the last only a sixteenth of it is left.
 The sum itself, 4 bytes, can't leave before it is complete: 1/16 ns that nothing hides.
 """
 
+WORK = tw.Assignment(1, 256, 1, "dlp-s")  # inputs of rows x summed, weights of summed x columns
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 FILES = {"serial": "ex7_7.tl", "overlapped": "ex7_7_fast.tl"}
 PEAK_BYTES = {name: {"nram": 256 * 4 + 4, "wram": 256 * 4} for name in FILES}  # inputs and the sum; weights
@@ -31,10 +32,10 @@ PEAK_BYTES = {name: {"nram": 256 * 4 + 4, "wram": 256 * 4} for name in FILES}  #
 def answer() -> dict[str, Any]:
     """The programs, and the one that the system finds itself: times with their bound, peak bytes of the memories."""
     programs = {name: (EXAMPLES / file).read_text("utf-8") for name, file in FILES.items()}
-    return tw.beside_found(programs, (1, 256, 1), "dlp-s", PEAK_BYTES)
+    return tw.beside_found(programs, WORK, PEAK_BYTES)
 
 
 def text(answer: dict[str, Any]) -> str:
     """Each program, then their times beside the bound, and their bytes on chip."""
     sources = {name: f"examples/{file}" for name, file in FILES.items()}
-    return tw.beside_found_text(answer, sources, "tilework map 1,256,1")
+    return tw.beside_found_text(answer, sources, WORK)

@@ -45,8 +45,10 @@ if TYPE_CHECKING:
     from tilework.machine.machine import Machine as Machine
     from tilework.machine.matrix import InnerProductArray as InnerProductArray
     from tilework.machine.matrix import ScalarMacArray as ScalarMacArray
+    from tilework.mapping import Assignment as Assignment
     from tilework.mapping import beside_found as beside_found
     from tilework.mapping import beside_found_text as beside_found_text
+    from tilework.mapping import map_layer as map_layer
     from tilework.mapping import map_product as map_product
     from tilework.network.execute import execute as execute
     from tilework.network.gradient import gradient as gradient
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from tilework.network.graph_text import parse_graph as parse_graph
     from tilework.network.product import products as products
     from tilework.network.text import parse_nest as parse_nest
+    from tilework.network.training import training_step as training_step
     from tilework.plain import columns as table
     from tilework.report.tiles import draw_tiles as draw_tiles
     from tilework.report.utilisation import draw_utilisation as draw_utilisation
@@ -69,6 +72,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _EXPORTS = {  # name: where it is
+    "Assignment": "tilework.mapping:Assignment",
     "Executable": "tilework.executable:Executable",
     "Graph": "tilework.network.graph:Graph",
     "GraphBuilder": "tilework.network.graph:GraphBuilder",
@@ -106,6 +110,7 @@ _EXPORTS = {  # name: where it is
     "load_executable": "tilework.executable:load_executable",
     "load_machine": "tilework.machine.load:load_machine",
     "loop_code": "tilework.compiler.loop_code:loop_code",
+    "map_layer": "tilework.mapping:map_layer",
     "map_product": "tilework.mapping:map_product",
     "memory": "tilework.counting:memory",
     "onnx_operator": "tilework.frontend.from_onnx:onnx_operator",
@@ -125,6 +130,7 @@ _EXPORTS = {  # name: where it is
     "table": "tilework.plain:columns",
     "tile_table": "tilework.simulator.tile_time:tile_table",
     "torch_operator": "tilework.frontend.from_torch:torch_operator",
+    "training_step": "tilework.network.training:training_step",
     "unit_diagram": "tilework.isa.decoder:unit_diagram",
     "utilisation": "tilework.cost.utilisation:utilisation",
     "weight_stationary": "tilework.compiler.loops:weight_stationary",
@@ -133,6 +139,7 @@ _EXPORTS = {  # name: where it is
 
 __all__ = [
     "OPCODES",
+    "Assignment",
     "Executable",
     "Graph",
     "GraphBuilder",
@@ -170,6 +177,7 @@ __all__ = [
     "load_executable",
     "load_machine",
     "loop_code",
+    "map_layer",
     "map_product",
     "memory",
     "onnx_operator",
@@ -189,6 +197,7 @@ __all__ = [
     "table",
     "tile_table",
     "torch_operator",
+    "training_step",
     "unit_diagram",
     "utilisation",
     "weight_stationary",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
@@ -12,19 +12,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tilework.compiler.calibrate import Samples, samples_of
+from tilework.compiler.dtype import INT8
 from tilework.compiler.options import Measured, Options
 from tilework.compiler.pipeline import Compilation, compile_graph
-from tilework.errors import WeightsError
+from tilework.errors import NetworkError, WeightsError
 from tilework.frontend.resolve import resolve
 from tilework.frontend.weight_files import load, seeded, shipped
-from tilework.isa.container import load_program, save
+from tilework.isa.bundle import Bundle, HostPart, reads
+from tilework.isa.container import load_bundle, save
 from tilework.isa.program import Program
 from tilework.machine.load import load_machine
 from tilework.machine.machine import Machine
-from tilework.network.graph import FLOATING_BYTES, INPUT, Graph, Tensor
+from tilework.network.graph import FLOATING_BYTES, Graph, Tensor
 from tilework.network.weights import Weights
 from tilework.simulator.cycle import Result, simulate
 from tilework.simulator.functional import Interpreter
+from tilework.simulator.together import together
 
 Array = npt.NDArray[Any]
 LayerDone = Callable[[int, int], None]
@@ -32,53 +36,54 @@ LayerDone = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Executable:
-    """A program with its machine, and, if it was compiled here, how, and from which graph and weights."""
+    """A compiled network, or a program that is one, and, if it was compiled here, how, and from which graph and
+    weights."""
 
-    program: Program
+    network: Program | Bundle
     compilation: Compilation | None = field(default=None, repr=False)
     source: tuple[Graph, Weights] | None = field(default=None, repr=False)
 
     @cached_property
+    def bundle(self) -> Bundle:
+        """The programs, and the host's work before, between and after them."""
+        return Bundle.of(self.network) if isinstance(self.network, Program) else self.network
+
+    @property
+    def program(self) -> Program:
+        """The only program. Raises ProgramError where there are several."""
+        return self.bundle.program
+
+    @cached_property
     def cost(self) -> Result:
-        """Exact cycles, traffic and energy of one inference; they don't depend on values."""
-        return simulate(self.program)
+        """Exact cycles, traffic and energy of one inference; they don't depend on values. The host's time isn't in."""
+        return together([simulate(program) for program in self.bundle.programs])
 
     @cached_property
-    def _interpreter(self) -> Interpreter:
-        return Interpreter(self.program)
+    def _interpreters(self) -> dict[int, Interpreter]:
+        return {id(program): Interpreter(program) for program in self.bundle.programs}
 
-    @cached_property
+    @property
     def inputs(self) -> tuple[Tensor, ...]:
-        """What `run` takes: the network's inputs; of a program from a file the program's own."""
-        if self.source is not None:
-            return self.source[0].inputs
-        return tuple(Tensor(port.name, port.shape, role=INPUT) for port in self.program.inputs)
+        """What `run` takes."""
+        return self.bundle.inputs
 
     def run(self, *inputs: Array, progress: LayerDone | None = None, **named: Array) -> dict[str, Array]:
         """The outputs by name for inputs in the network's order or by name, in their logical shapes.
 
         Inputs are rounded to the dtypes that the program keeps them in; what the processor computes comes as float32,
-        or as int32 if it is kept as that. The host does its part before and after. Raises SimulationError or
-        NetworkError for inputs that are missing or have another shape.
+        or as int32 if it is kept as that. The host does its part in NumPy. Where it has no rule for a value, that may
+        be given instead, by name, with what else the rest needs. Raises SimulationError or NetworkError for inputs
+        that are missing or have another shape.
         """
         given: dict[str, Array] = dict(zip((t.name for t in self.inputs), inputs, strict=False)) | named
-        if self.compilation is None or not self.compilation.host.operations or self.source is None:
-            return self._run_program(given, progress)
-        host, weights = self.compilation.host, self.compilation.weights
-        values = host.prepare(self.source[0], given, weights)
-        values |= self._run_program({t.name: values[t.name] for t in host.device.inputs}, progress)
-        return host.finish(values, self.source[0].outputs, weights)
+        values, done = dict(given), _counted(sum(len(program.layers) for program in self.bundle.programs), progress)
+        for step in self.bundle.needed(given):
+            taken = {name: values[name] for name in reads(step)}
+            values |= _host_values(step, taken) if isinstance(step, HostPart) else self._run(step, taken, done)
+        return {name: values[name] for name in self.bundle.outputs}
 
-    def _run_program(self, given: dict[str, Array], progress: LayerDone | None) -> dict[str, Array]:
-        done = 0
-
-        def layer_done(_: object) -> None:
-            nonlocal done
-            done += 1
-            if progress:
-                progress(done, len(self.program.layers))
-
-        return self._interpreter.run(given, layer_done)
+    def _run(self, program: Program, taken: dict[str, Array], done: Callable[[object], None]) -> dict[str, Array]:
+        return self._interpreters[id(program)].run(taken, done)
 
     def reference(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The same outputs from ONNX Runtime, from the network as it was before compilation.
@@ -92,22 +97,43 @@ class Executable:
         return run_onnx(*self.source, inputs)
 
     def save(self, path: str | Path) -> None:
-        """Write the program as a `.tile` file, whole or not at all."""
-        save(self.program, path)
+        """Write the network as a `.tile` file, whole or not at all."""
+        save(self.bundle, path)
 
     def to_dict(self) -> dict[str, Any]:
         """The cost as JSON-able data, with the names of the network and the machine."""
-        return {"network": self.program.name, "machine": self.program.machine.name, **self.cost.to_dict()}
+        names = {"network": self.bundle.name, "machine": self.bundle.machine.name}
+        return {**names, "host_bytes": self.bundle.host_bytes, **self.cost.to_dict()}
 
     def to_dataframe(self) -> Any:
         """A pandas DataFrame with a row per layer; raises MissingPackageError without pandas."""
         return self.cost.to_dataframe()
 
     def __str__(self) -> str:
-        return f"{self.program.name} on {self.program.machine.name}\n\n{self.cost}"
+        return f"{self.bundle.name} on {self.bundle.machine.name}\n\n{self.cost}"
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(str(self))}</pre>"
+
+
+def _counted(total: int, progress: LayerDone | None) -> Callable[[object], None]:
+    done = 0
+
+    def layer_done(_: object) -> None:
+        nonlocal done
+        done += 1
+        if progress:
+            progress(done, total)
+
+    return layer_done
+
+
+def _host_values(part: HostPart, taken: dict[str, Array]) -> dict[str, Array]:
+    try:
+        return part.run(taken)
+    except NetworkError as error:
+        names = ", ".join(part.makes)
+        raise NetworkError(f"{error}; give the values of {names} in place of what only they need") from None
 
 
 def find_weights(graph: Graph, spec: str, file: str | Path | None = None, seed: int | None = None) -> Weights:
@@ -132,6 +158,9 @@ def compile_network(
     cores: int | None = None,
     split: str = "auto",
     fused: bool = True,
+    objective: str = "time",
+    prune: Mapping[str, float] | None = None,
+    calibration: Array | Sequence[Array | Mapping[str, Array]] | None = None,
     progress: LayerDone | None = None,
 ) -> Executable:
     """Compile a network (a graph, or what the command line takes for one) for a processor.
@@ -140,16 +169,29 @@ def compile_network(
     in the program's memories: float32, if the processor has it, unless said otherwise. The first `cores` of the
     processor's work, or all; `split` says what they share: "data" the inputs of a batch, "model" the outputs of each
     layer (channels, rows of pixels, heads), "auto" for each layer what is faster by estimate. Without `fused` each
-    operation's result goes through DRAM, to see what fusion saves. Raises NetworkError, WeightsError, MachineError or
+    operation's result goes through DRAM, to see what fusion saves. `objective` is what is to be least of each layer:
+    "time", "traffic" (bytes to and from DRAM), "energy" or "edp" (energy times time). `prune` gives, by a layer's name
+    or for all others by "*", the share of its weights that goes, the smallest of each 16; see docs/sparsity.md. For
+    int8 `calibration` are samples of the network's inputs, any number of them in an array, or several arrays or
+    mappings from input to array; without them one of random numbers. Raises NetworkError, WeightsError, MachineError or
     CompileError for what can't be read or doesn't fit the processor.
     """
     graph = resolve(network) if isinstance(network, str) else network
     target = machine if isinstance(machine, Machine) else load_machine(machine)
     if not isinstance(weights, Weights):
         weights = find_weights(graph, network if isinstance(network, str) else "", weights, seed)
-    options = Options(dtype=dtype, cores=cores, split=split, fused=fused)
-    compilation = compile_graph(graph, weights, target, options, progress, measure)
-    return Executable(compilation.program, compilation, (graph, weights))
+    options = Options(dtype=dtype, cores=cores, split=split, fused=fused, objective=objective, prune=prune or {})
+    samples = _samples(graph, calibration) if dtype == INT8 else None
+    compilation = compile_graph(graph, weights, target, options, progress, measure, samples)
+    return Executable(compilation.bundle, compilation, (graph, weights))
+
+
+def _samples(graph: Graph, given: Array | Sequence[Array | Mapping[str, Array]] | None) -> Samples:
+    if given is not None:
+        return samples_of(graph, given)
+    generator = np.random.default_rng(0)
+    values = {tensor.name: _random(tensor, [graph], generator) for tensor in graph.inputs}
+    return Samples([values], "uniform random numbers (seed 0)")
 
 
 def measure(program: Program) -> Measured:
@@ -160,7 +202,7 @@ def measure(program: Program) -> Measured:
 
 def load_executable(path: str | Path, machine: str | None = None) -> Executable:
     """An executable from a `.tile` file; raises ProgramError for one foreign, altered or for another machine."""
-    return Executable(load_program(path, machine))
+    return Executable(load_bundle(path, machine))
 
 
 def random_inputs(target: Program | Executable, seed: int = 0) -> dict[str, Array]:
@@ -168,15 +210,16 @@ def random_inputs(target: Program | Executable, seed: int = 0) -> dict[str, Arra
     that they look up, else 0 or 1."""
     generator = np.random.default_rng(seed)
     executable = Executable(target) if isinstance(target, Program) else target
-    return {tensor.name: _random(executable, tensor, generator) for tensor in executable.inputs}
+    graphs = [part.graph for part in executable.bundle.host_parts]
+    return {tensor.name: _random(tensor, graphs, generator) for tensor in executable.inputs}
 
 
-def _random(executable: Executable, tensor: Tensor, generator: np.random.Generator) -> Array:
+def _random(tensor: Tensor, graphs: Sequence[Graph], generator: np.random.Generator) -> Array:
     if tensor.dtype in FLOATING_BYTES:
         return generator.random(tensor.shape, dtype=np.float32)
     tables = [
         graph.tensors[node.inputs[1]].shape[0]
-        for graph in (executable.source or ())[:1]
+        for graph in graphs
         for node in graph.nodes
         if node.label == "embedding" and node.inputs[0] == tensor.name
     ]

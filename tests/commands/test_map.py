@@ -27,6 +27,16 @@ def test_json() -> None:
     assert parse_tiles(record["program"])
 
 
+def test_a_layer() -> None:
+    record = json.loads(run("alexnet:conv2", "--on", "dlp-m4", "--batch", "2", "--json").stdout)
+    assert (record["layer"], record["groups"]) == ("alexnet:conv2, conv2d+relu", 2)
+    assert (record["rows"], record["summed"], record["columns"]) == (2 * 27 * 27, 48 * 25, 128)
+    assert record["macs"] == 2 * 2 * 27 * 27 * 48 * 25 * 128
+    assert record["bound_seconds"] <= record["seconds"] <= 1.01 * record["bound_seconds"]
+    assert record["seconds"] < record["serial_seconds"]
+    assert parse_tiles(record["program"])
+
+
 def test_text_is_a_program_and_its_figures() -> None:
     result = run("1024,256,128", "--input-share", "1/2", "--weight-share", "0.25", "--skip", "both")
     program, _, figures = result.stdout.rpartition("\n\n")
@@ -38,7 +48,25 @@ def test_text_is_a_program_and_its_figures() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["1,2"], "sizes must be three whole numbers M,K,N, not '1,2'; write them as in: 1024,256,128"),
+        (
+            ["1,2"],
+            "sizes must be three whole numbers M,K,N, not '1,2'; write them as in: 1024,256,128, or a layer as in: "
+            "alexnet:conv2",
+        ),
+        (
+            ["lenet5:conf1"],
+            "the layer must be a node of lenet5, not 'conf1'; the nearest are conv1, conv2, fc1",
+        ),
+        (
+            ["lenet5:pool1"],
+            "pool1 must be a sum of products, or pointwise work after one, to be mapped; name another",
+        ),
+        (
+            ["alexnet:norm1"],
+            "norm1 must be a sum of products to be mapped, not local_response_norm; name another layer",
+        ),
+        (["1,1,1", "--batch", "2"], "--batch must go with a layer, not with M,K,N; leave it out"),
+        (["lenet5:conv1", "--skip", "both"], "shares and --skip must go with M,K,N, not with a layer; leave them out"),
         (["0,1,2"], "a size must be between 1 and 1,000,000, not 0; take another product"),
         (
             ["1,1,1", "--input-share", "1/0"],

@@ -59,8 +59,7 @@ def test_a_dtype_that_the_processor_lacks() -> None:
     result = run("lenet5", "--for", "tpu-v1")
     assert result.exit_code == 2
     assert result.stderr == (
-        "tilework: the matrix unit of tpu-v1 must multiply one of float32, float16, bfloat16 to run a compiled "
-        "network, not only int8; use another machine\n"
+        "tilework: a network must be quantised for tpu-v1, which multiplies int8 only; choose the dtype int8\n"
     )
 
 
@@ -186,7 +185,7 @@ def test_program_for_another_machine_and_options_that_a_program_fixes(tmp_path: 
     fixed = run(file, "--seed", "1")
     assert fixed.stderr == (
         f"tilework: {file} holds its weights, its batch, its dtype and what each core does; "
-        "leave out --weights, --seed, --batch, --dtype, --no-fusion, --cores and --split\n"
+        "leave out --weights, --seed, --batch, --dtype, --calibrate, --no-fusion, --prune, --cores and --split\n"
     )
     checked = run(file, "--check")
     assert checked.stderr == (

@@ -60,17 +60,21 @@ def test_the_dtype_of_a_machine(small: Small) -> None:
     assert stored_dtype(with_rates(small(), bfloat16=2, float32=1), "bfloat16") == "bfloat16"
     assert stored_dtype(with_rates(small(), int8=4, bfloat16=2, float16=2), None) == "bfloat16"
     assert stored_dtype(with_rates(small(), float16=2, bfloat16=2), None) == "float16"
+    assert stored_dtype(with_rates(small(), int8=2), "int8") == "int8"
 
 
 def test_dtypes_that_the_machine_lacks(small: Small) -> None:
     assert complaint(with_rates(small(), int8=1), None) == (
-        "the matrix unit of tiny must multiply one of float32, float16, bfloat16 to run a compiled network, "
-        "not only int8; use another machine"
+        "a network must be quantised for tiny, which multiplies int8 only; choose the dtype int8"
+    )
+    assert complaint(with_rates(small(), int32=1), None) == (
+        "the matrix unit of tiny must multiply one of float32, float16, bfloat16, int8 to run a compiled network, "
+        "not only int32; use another machine"
     )
     assert complaint(with_rates(small(), float32=1, int8=2), "float16") == (
-        "the dtype for tiny must be one of float32, which its matrix unit multiplies, not float16"
+        "the dtype for tiny must be one of float32, int8, which its matrix unit multiplies, not float16"
     )
-    assert complaint(with_rates(small(), float32=1, int8=2), "int8") == (
+    assert complaint(with_rates(small(), float32=1), "int8") == (
         "the dtype for tiny must be one of float32, which its matrix unit multiplies, not int8"
     )
 

@@ -146,16 +146,51 @@ s = softmax(x)
 b = add(a, s)
 output b
 """
-    assert together(nodes) == ["a", "s", "s", "s", "s+b"]
+    assert together(nodes) == ["a+s+b"], "all of them go over the same rows"
 
 
-def test_softmax_is_four_groups() -> None:
+def test_softmax_is_one_group_over_rows() -> None:
     assert text("input x float32[2,10]\ns = softmax(x)\noutput s\n") == (
         "group s (softmax)\n  a<2 b<10: s:m[a] max= x[a,b]\n"
-        "group s (softmax)\n  a<2 b<10: s:t[a,b] = exp(x[a,b] - s:m[a])\n"
-        "group s (softmax)\n  a<2 b<10: s:z[a] += s:t[a,b]\n"
-        "group s (softmax)\n  a<2 b<10: s[a,b] = s:t[a,b] / s:z[a]\n"
+        "  a<2 b<10: s:t[a,b] = exp(x[a,b] - s:m[a])\n"
+        "  a<2 b<10: s:z[a] += s:t[a,b]\n"
+        "  a<2 b<10: s[a,b] = s:t[a,b] / s:z[a]\n"
     )
+
+
+ATTENTION = """input q float32[4,6,8]
+input k float32[4,6,8]
+s = matmul(q, k, transpose_y=true)
+p = softmax(s)
+output p
+"""
+
+
+def test_rows_join_a_contraction_where_that_is_worth_it() -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def worth(both: Group, apart: tuple[Group, Group]) -> bool:
+        asked.append((both.operation, *(group.operation for group in apart)))
+        return len(asked) == 1
+
+    graph = parse_graph(f"graph g\n{ATTENTION}")
+    assert [group.operation for group in fuse(graph, worth=worth)] == ["matmul+softmax"]
+    assert [group.operation for group in fuse(graph, worth=worth)] == ["matmul", "softmax"]
+    assert [group.operation for group in fuse(graph)] == ["matmul", "softmax"]
+    assert asked == [("matmul+softmax", "matmul", "softmax")] * 2
+
+
+def test_what_is_read_elsewhere_too_ends_a_block() -> None:
+    """The maximum leaves the chip, since another node wants it: what reads it again is a block of its own."""
+    nodes = """input x float32[3,4]
+m = reduce(x, update="max=", axes=[1], keep=true)
+d = pointwise(x, m, what="sub", body="x0 - x1")
+s = reduce(d, update="+=", axes=[1], keep=true)
+y = div(d, s)
+output m
+output y
+"""
+    assert together(nodes) == ["m", "d+s+y"]
 
 
 def test_nothing_joins_a_tensor_that_several_nests_make() -> None:
@@ -170,17 +205,17 @@ def test_nothing_joins_a_tensor_that_several_nests_make() -> None:
 
 
 @pytest.mark.parametrize(
-    "step",
+    ("step", "after"),
     [
-        "pad(x, before=[0,0], after=[1,0], value=2.0)",
-        "pad(x, before=[0,0], after=[-1,0])",
-        "slice(x, axis=1, size=2)",
+        ("pad(x, before=[0,0], after=[1,0], value=2.0)", ("y", "z")),
+        ("pad(x, before=[0,0], after=[-1,0])", ("z",)),
+        ("slice(x, axis=1, size=2)", ("z",)),
     ],
 )
-def test_what_changes_the_size_joins_nothing(step: str) -> None:
-    """It reads its operand at the index that it writes, and yet goes beyond it or leaves a part."""
+def test_what_changes_the_size_joins_nothing(step: str, after: tuple[str, ...]) -> None:
+    """It reads its operand at the index that it writes, and yet goes beyond it or leaves a part. A part is a view."""
     found = groups(f"input a float32[3,4]\nx = relu(a)\ny = {step}\nz = relu(y)\noutput z\n")
-    assert [group.nodes for group in found] == [("x",), ("y", "z")]
+    assert [group.nodes for group in found] == [("x",), after]
 
 
 def test_windows_that_repeat_join_nothing() -> None:
@@ -191,7 +226,7 @@ def test_windows_that_repeat_join_nothing() -> None:
 def test_a_window_over_an_axis_of_one_place_is_not_joined_to_a_reshape() -> None:
     """The copy writes that axis at the index 0, which is no loop to split."""
     nodes = "input x float32[1,1,5,3]\nr = reshape(x, shape=[5,3,1,1])\np = max_pool2d(r, kernel=[1,1], stride=[1,1])\n"
-    assert together(nodes + "output p\n") == ["r", "p"]
+    assert together(nodes + "output p\noutput r\n") == ["r", "p"]
 
 
 def test_flattening_is_absorbed_by_what_sums_over_it() -> None:

@@ -43,7 +43,7 @@ def test_tensors_are_dense_and_images_have_their_channels_last(
 def mapped(text: str, machine: Machine) -> DramMap:
     graph = parse_graph(text)
     groups = fuse(graph)
-    return map_dram(graph, [best_split(group, machine, 1, "auto").apply(group, 1) for group in groups])
+    return map_dram(graph, [best_split(group, machine, 1, "auto").apply(group) for group in groups])
 
 
 def test_the_space_of_dead_activations_is_used_again(small: Callable[..., Machine]) -> None:

@@ -9,25 +9,48 @@ from tilework.compiler.mover import Chunks
 from tilework.isa.instruction import Instruction
 from tilework.simulator.structure import analyse, walk
 
+SIZES = [(512, 512), (4096, 4096), (10_000, 10_000), (5000, 1000), (30_000, 9000)]
 
-@pytest.mark.parametrize(("total", "size"), [(512, 512), (4096, 4096), (10_000, 10_000), (5000, 1000), (30_000, 9000)])
+
+@pytest.mark.parametrize(("total", "size"), SIZES)
 @pytest.mark.parametrize("first", [0, 1])
-def test_the_mover_loads_every_byte_once_into_the_half_of_its_chunk(total: int, size: int, first: int) -> None:
+@pytest.mark.parametrize("late", [False, True])
+def test_the_mover_loads_every_byte_once_into_the_half_of_its_chunk(
+    total: int, size: int, first: int, late: bool
+) -> None:
     """Walked through one by one; the next chunk is loaded after the barrier before this one."""
-    chunks = Chunks(Ring(1 << 14, first), 1 << 20, total, size, "float32", 4096)
-    code = (*chunks.load(0, 1), *chunks.work(), Instruction("end"))
+    chunks = Chunks(Ring(1 << 14, first, 2, late), 1 << 20, total, size, "float32", 4096)
+    barriers_passed, moved = walked(([] if late else chunks.load(0, 1)) + chunks.work())
+    assert barriers_passed == chunks.number + late
+    assert [source for _, source, _ in moved] == list(range(1 << 20, (1 << 20) + total, 4))
+    for target, source, passed in moved:
+        number, offset = divmod(source - (1 << 20), size)
+        assert number + late == passed
+        assert target == (first + number) % 2 * (1 << 14) + offset
+
+
+@pytest.mark.parametrize(("total", "size"), SIZES)
+def test_a_chunk_that_is_waited_for_takes_the_place_of_the_one_before(total: int, size: int) -> None:
+    """Chunk n is loaded between the barriers 2n and 2n + 1."""
+    chunks = Chunks(Ring(1 << 14, 0, 1, True), 1 << 20, total, size, "float32", 4096)
+    barriers_passed, moved = walked(chunks.work())
+    assert barriers_passed == 2 * chunks.number
+    assert [source for _, source, _ in moved] == list(range(1 << 20, (1 << 20) + total, 4))
+    for target, source, passed in moved:
+        number, offset = divmod(source - (1 << 20), size)
+        assert (target, passed) == (offset, 2 * number + 1)
+
+
+def walked(instructions: list[Instruction]) -> tuple[int, list[tuple[int, int, int]]]:
+    """How many barriers there are, and of each element loaded where to, where from and after how many barriers."""
+    code = (*instructions, Instruction("end"))
     barriers_passed, moved = 0, []
     for place, counters in walk(code, analyse(code, "mover")):
         if code[place].mnemonic == "barrier":
             barriers_passed += 1
         if code[place].descriptor:
             moved += bytes_of(code[place], counters, barriers_passed)
-    assert barriers_passed == chunks.number
-    assert [source for _, source, _ in moved] == list(range(1 << 20, (1 << 20) + total, 4))
-    for target, source, chunk in moved:
-        number, offset = divmod(source - (1 << 20), size)
-        assert number == chunk
-        assert target == (first + number) % 2 * (1 << 14) + offset
+    return barriers_passed, moved
 
 
 def bytes_of(load: Instruction, counters: tuple[int, ...], chunk: int) -> list[tuple[int, int, int]]:

@@ -40,7 +40,7 @@ def packed(text: str, tiles: dict[str, int], parallel: int, level: int) -> list[
     plan = plan_buffers(groups[0])
     assert [buffer.packed for buffer in plan.buffers] == [False, True, False]
     tiling = Tiling(tuple(tiles), tiles, parallel, (0, level, parallel), (1, 1, 1), 0.0, 1, plan)
-    image = pack_weights(map_dram(graph, [Split(None, tiling).apply(groups[0], 1)]), counted(graph))
+    image = pack_weights(map_dram(graph, [Split((), tiling).apply(groups[0])]), counted(graph))
     assert image.dtype == np.uint8
     assert not image.flags.writeable
     return [int(value) for value in image.view(np.float32)[: graph.tensors["w"].elements]]
@@ -78,7 +78,7 @@ def test_what_is_not_packed_has_its_channels_last() -> None:
     graph = parse_graph(text)
     groups = fuse(graph)
     tiling = Tiling((), {}, 0, (0, 0, 0), (1, 1, 1), 0.0, 1, plan_buffers(groups[0]))
-    image = pack_weights(map_dram(graph, [Split(None, tiling).apply(groups[0], 1)]), counted(graph))
+    image = pack_weights(map_dram(graph, [Split((), tiling).apply(groups[0])]), counted(graph))
     assert list(image.view(np.float32)[:6]) == [0, 3, 1, 4, 2, 5]
 
 
@@ -93,7 +93,7 @@ def test_weights_that_do_not_fit(weights: Weights, message: str) -> None:
     graph = parse_graph(LINEAR)
     groups = fuse(graph)
     tiling = Tiling((), {}, 0, (0, 0, 0), (1, 1, 1), 0.0, 1, plan_buffers(groups[0]))
-    dram = map_dram(graph, [Split(None, tiling).apply(groups[0], 1)])
+    dram = map_dram(graph, [Split((), tiling).apply(groups[0])])
     with pytest.raises(WeightsError) as caught:
         pack_weights(dram, weights)
     assert str(caught.value) == message

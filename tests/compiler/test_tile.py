@@ -151,15 +151,19 @@ output pool
 """
 # One window of one filter and one channel: 4x4 of x, 1 of b, 2x2 of conv, 1 of pool; 3x3 of w.
 NRAM, WRAM = 4 * (16 + 1 + 4 + 1), 4 * 9
+SHORT = (
+    "NRAM of at least 88 bytes, not 8, which is 80 short (x alone takes 64)",
+    "WRAM of at least 36 bytes, not 4, which is 32 short (w alone takes 36)",
+)
 
 
 @pytest.mark.parametrize(
     ("nram", "wram", "lacks"),
     [
-        (NRAM - 4, WRAM, f"NRAM of at least {NRAM} bytes, not {NRAM - 4}"),
-        (NRAM, WRAM - 4, f"WRAM of at least {WRAM} bytes, not {WRAM - 4}"),
-        (8, 4, f"NRAM of at least {NRAM} bytes, not 8 and WRAM of at least {WRAM} bytes, not 4"),
-        (1 << 20, 4, f"WRAM of at least {WRAM} bytes, not 4"),
+        (84, 36, "NRAM of at least 88 bytes, not 84, which is 4 short (x alone takes 64)"),
+        (88, 32, "WRAM of at least 36 bytes, not 32, which is 4 short (w alone takes 36)"),
+        (8, 4, f"{SHORT[0]} and {SHORT[1]}"),
+        (1 << 20, 4, SHORT[1]),
     ],
 )
 def test_scratchpads_that_are_too_small(nram: int, wram: int, lacks: str, small: Small) -> None:

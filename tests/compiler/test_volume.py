@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from tilework.compiler.buffers import plan_buffers
+from tilework.compiler.estimate import Choice, Estimator
 from tilework.compiler.fuse import fuse
-from tilework.compiler.volume import Staging, Volumes
+from tilework.compiler.volume import Points, Staging
 from tilework.machine.machine import Machine
 from tilework.network.graph_text import parse_graph
 
@@ -22,11 +22,11 @@ output y
 """
 
 
-def volumes(machine: Machine, tiles: dict[str, int], staging: Staging | None = None) -> Volumes:
-    """Of the product, its loops tiled in this order, the last one reducing; its buffers are x, w and y."""
+def estimator(machine: Machine, tiles: dict[str, int], staging: Staging | None = None) -> Estimator:
+    """Of the product with tiles of one size; its buffers are x, w and y."""
     (group,) = fuse(parse_graph(LINEAR))
-    sizes = [np.array([size], np.int64) for size in tiles.values()]
-    return Volumes(group, plan_buffers(group), machine, tuple(tiles), len(tiles) - 1, sizes, staging)
+    points = Points.grid({loop: (size,) for loop, size in tiles.items()})
+    return Estimator(group, plan_buffers(group), machine, points, staging)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def volumes(machine: Machine, tiles: dict[str, int], staging: Staging | None = N
         ({"n": 2, "k": 8, "c": 40}, 0, 3, 1.0),  # two whole rows: 320 bytes
         ({"n": 1, "k": 8, "c": 40}, 0, 3, 1.0),  # 160 bytes
         ({"n": 1, "k": 2, "c": 5}, 1, 3, 64 / 40),  # packed: a tile is one run, of 10 floats
-        ({"n": 4, "k": 3, "c": 40}, 2, 2, 32 / 12),  # 3 of 8 columns
+        ({"n": 4, "k": 3, "c": 40}, 2, 2, 96 / 32),  # 3, 3 and 2 of 8 columns
         ({"n": 4, "k": 8, "c": 40}, 2, 2, 1.0),  # the whole, 128 bytes
     ],
 )
@@ -45,7 +45,8 @@ def test_whole_bursts_are_moved(
 ) -> None:
     machine = small()
     machine = replace(machine, dram=replace(machine.dram, burst_bytes=32))
-    assert volumes(machine, tiles).bursts(index, level)[0, ...] == factor
+    found, around = estimator(machine, tiles), frozenset([*tiles][:level])
+    assert found.moved(index, around)[0] == factor * found.inside(index, around)[0]
 
 
 @pytest.mark.parametrize(
@@ -62,5 +63,6 @@ def test_whole_bursts_are_moved(
 def test_chunks_of_a_weight(
     tiles: dict[str, int], half: int, level: int, chunks: int, small: Callable[..., Machine]
 ) -> None:
-    assert volumes(small(), tiles, Staging(half, 0.25)).chunks((0, level, 2))[0] == chunks
-    assert volumes(small(), tiles).chunks((0, level, 2))[0] == 0
+    choice = Choice(tuple(tiles), 2, (0, level, 2), (1, 1, 1))
+    assert estimator(small(), tiles, Staging(half, 0.25)).chunks(choice)[0] == chunks
+    assert estimator(small(), tiles).chunks(choice)[0] == 0

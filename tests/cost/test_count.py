@@ -144,6 +144,7 @@ EXAMPLES: dict[str, tuple[tuple[Shape, ...], dict[str, Any]]] = {
     "flip": (((2, 3),), {"axes": (0,)}),
     "pad": (((2, 3),), {"before": (1, 0), "after": (0, 1)}),
     "host": (((2, 3),), {"what": "sort", "shape": (2, 3)}),
+    "nests": (((2, 3),), {"body": "a<2 b<3: o[b] += x0[a,b] * x0[a,b]", "shape": (3,)}),
     "unknown": (((2, 3),), {"what": "aten.foo", "shape": (2, 3)}),
     "relu": (((2, 3),), {}),
     "add": (((2, 3), (2, 3)), {}),

@@ -16,6 +16,7 @@ from tilework.errors import NetworkError
 from tilework.frontend.from_onnx import from_onnx
 from tilework.network.execute import execute
 from tilework.network.graph import Graph
+from tilework.network.host_values import has_value
 from tilework.network.weights import Array, Weights
 
 Numbers = dict[str, Array]
@@ -153,7 +154,7 @@ def outcome(case: Case) -> str:
         return "unknown" if shapes_agree(case, graph) else "bound"
     if not shapes_agree(case, graph):
         return "bound"
-    if "host" in kinds:
+    if not all(has_value(node) for node in graph.nodes if node.operation == "host"):
         return "host"
     if any("bfloat16" in tensor.dtype or "float8" in tensor.dtype for tensor in graph.tensors.values()):
         return "no such NumPy dtype"

@@ -214,7 +214,8 @@ def agree(graph: Graph, rtol: float = 1e-5) -> None:
 
 
 def test_table_is_whole() -> None:
-    assert EXPORTERS.keys() == OPERATIONS.keys() == {operation for operation, _, _ in CASES} | {"host", "unknown"}
+    refused = {"host", "nests", "unknown"}
+    assert EXPORTERS.keys() == OPERATIONS.keys() == {operation for operation, _, _ in CASES} | refused
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}-{case[1][:1]}-{case[2]}")
@@ -348,6 +349,14 @@ def held(dtypes: dict[str, str], operation: str, dtype: str = "", **attributes: 
 )
 def test_dtypes(dtypes: dict[str, str], operation: str, dtype: str, attributes: dict[str, Any]) -> None:
     held(dtypes, operation, dtype, **attributes)
+
+
+def test_nests_have_no_operator() -> None:
+    g = GraphBuilder("own")
+    body = "a<3: o[a] = x0[a]"
+    with pytest.raises(NetworkError) as caught:
+        to_onnx(g.graph(g.node("y", "nests", g.input("x", (3,)), body=body, shape=(3,))))
+    assert str(caught.value) == "node y must be an operation with a name to become ONNX, not nests of its own"
 
 
 @pytest.mark.parametrize(("operation", "what"), [("host", "sort"), ("unknown", "aten.foo")])

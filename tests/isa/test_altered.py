@@ -49,6 +49,17 @@ def with_manifest(**changes: Any) -> Callable[[dict[str, bytes]], None]:
     return change
 
 
+def with_step(**changes: Any) -> Callable[[dict[str, bytes]], None]:
+    """Other values in the manifest's only step, the program's; its steps take what it takes and give what it gives."""
+
+    def change(members: dict[str, bytes]) -> None:
+        manifest = json.loads(members["manifest.json"])
+        manifest["steps"][0] |= changes
+        members["manifest.json"] = json.dumps(manifest).encode()
+
+    return change
+
+
 def member(name: str, data: bytes) -> Callable[[dict[str, bytes]], None]:
     return lambda members: members.update({name: data})
 
@@ -61,8 +72,8 @@ PORT = {"name": "x", "shape": [4], "address": 512, "order": [0]}
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (with_manifest(version=3), "its version must be at most 2, not 3; update Tilework, or compile with this one"),
-        (with_manifest(version=1), "its version must be 2, not 1, which is older; compile again"),
+        (with_manifest(version=4), "its version must be at most 3, not 4; update Tilework, or compile with this one"),
+        (with_manifest(version=2), "its version must be 3, not 2, which is older; compile again"),
         (with_manifest(version="1"), "its version must be a number of 1 or more, not '1'; compile again"),
         (with_manifest(format="other"), "its format must be 'tilework-program', not 'other'; compile again"),
         (with_manifest(extra=1), MANIFEST.format("Object contains unknown field `extra`")),
@@ -74,35 +85,33 @@ PORT = {"name": "x", "shape": [4], "address": 512, "order": [0]}
             "its machine: the key clock must be there, but is missing; add it, as in clock = '1 GHz'",
         ),
         (
-            with_manifest(dram_bytes=0),
+            with_step(dram_bytes=0),
             "its sizes must be 0 <= weight_bytes <= dram_bytes <= 17179869184, the machine's DRAM, not 512 and 0; "
             "compile for another machine",
         ),
         (
-            with_manifest(inputs=[PORT, PORT]),
+            with_step(inputs=[PORT, PORT]),
             "its inputs must have different names, not ['x', 'x']; rename them",
         ),
         (
-            with_manifest(inputs=[PORT | {"address": 508}]),
+            with_step(inputs=[PORT | {"address": 508}]),
             "its input 'x' must lie at a multiple of 4 in bytes 512 to 1024 of DRAM, not 16 bytes at 508; move it",
         ),
         (
-            with_manifest(outputs=[PORT | {"address": 1012}]),
+            with_step(outputs=[PORT | {"address": 1012}]),
             "its output 'x' must lie at a multiple of 4 in bytes 0 to 1024 of DRAM, not 16 bytes at 1012; move it",
         ),
         (
-            with_manifest(outputs=[PORT | {"order": [1]}]),
+            with_step(outputs=[PORT | {"order": [1]}]),
             "its output 'x' must have sizes of 1 or more and an order of its axes, not (4,), (1,); correct it",
         ),
         (
-            with_manifest(
-                layers=[{"name": "a", "operation": "", "first": 3, "last": 2, "macs": 0, "compulsory_bytes": 0}]
-            ),
+            with_step(layers=[{"name": "a", "operation": "", "first": 3, "last": 2, "macs": 0, "compulsory_bytes": 0}]),
             f"its layer 'a' must lie in the {len(PROGRAM.instructions)} instructions of core 0 0, not in [3, 2); "
             "compile again",
         ),
         (
-            with_manifest(
+            with_step(
                 layers=[
                     {"name": "a", "operation": "", "first": 0, "last": 2, "macs": 0, "compulsory_bytes": 0}
                     | {"others": [[0, 1]]}
@@ -111,24 +120,24 @@ PORT = {"name": "x", "shape": [4], "address": 512, "order": [0]}
             "its layer 'a' must lie in each of the 1 streams, not in 2; compile again",
         ),
         (
-            with_manifest(outputs=[PORT | {"dtype": "int4"}]),
+            with_step(outputs=[PORT | {"dtype": "int4"}]),
             "its output 'x' must have a dtype, one of float32, float16, bfloat16, int8, int32, not 'int4'; correct it",
         ),
         (
-            with_manifest(outputs=[PORT | {"address": 1017, "dtype": "float16"}]),
+            with_step(outputs=[PORT | {"address": 1017, "dtype": "float16"}]),
             "its output 'x' must lie at a multiple of 2 in bytes 0 to 1024 of DRAM, not 8 bytes at 1017; move it",
         ),
         (
-            with_manifest(streams=[]),
+            with_step(streams=[]),
             f"the streams must share the {len(PROGRAM.instructions)} words among them, not []; compile again",
         ),
         (
-            with_manifest(streams=[STREAM | {"index": 1}]),
+            with_step(streams=[STREAM | {"index": 1}]),
             "a program's streams must be core 0 0, then other cores, then movers, each once and by their numbers, "
             "not core 0 1; put them in order",
         ),
         (
-            with_manifest(weight_bytes=0),
+            with_step(weight_bytes=0),
             "weights.bin must have the 0 bytes that its manifest says, not 512; compile again",
         ),
         (

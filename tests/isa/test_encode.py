@@ -195,6 +195,7 @@ def altered(data: bytes, offset: int, value: int) -> bytes:
 
 WORD = "must have {}; compile the program again"
 UNUSED = WORD.format("0 in all bits that it does not use")
+COMPRESSED = "must have no compressed operand but a move's source or a contract's weights; correct it"
 RECORD = "descriptor 0 must be a record that `encode` makes, not one with {}; compile again"
 
 
@@ -236,7 +237,8 @@ def test_a_malformed_word_is_refused(offset: int, value: int, sentence: str) -> 
         (12, 1, RECORD.format("a rank of 1 with 1 sources and extents (4, 1, 0, 0, 0, 0, 0, 0)")),
         (40, 5, RECORD.format("memory 5")),
         (44, 5, RECORD.format("dtype 5")),
-        (46, 1, RECORD.format("bits set that its operands do not use")),
+        (47, 1, RECORD.format("bits set that its operands do not use")),
+        (46, 1, f"instruction 1: fill {COMPRESSED}"),
         (188, 1, RECORD.format("bits set that its operands do not use")),
         (45, 33, "instruction 1: fill must have registers from r0 to r31, not r32 in nram; correct it"),
         (40, 0, RECORD.format("bits set that its operands do not use")),

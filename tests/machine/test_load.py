@@ -76,7 +76,7 @@ UNITS = "KiB, MiB, GiB, TiB, B, TB, GB, MB, kB, KB"
             "neurons = 16",
             "neuron = 16",
             "the keys in [matrix] of the kind inner-product must be among kind, neurons, synapses, pipeline_cycles, "
-            "rates, energy_per_mac, not 'neuron'; did you mean 'neurons'?",
+            "rates, energy_per_mac, zero_skipping, not 'neuron'; did you mean 'neurons'?",
         ),
         (
             "[control]",

@@ -90,7 +90,7 @@ FEW = "must be a whole number from 1 to 256"
             'kind = "inner-product"',
             'kind = "systolic"',
             "the keys in [matrix] of the kind systolic must be among kind, rows, columns, dataflow, pipeline_cycles, "
-            "rates, energy_per_mac, not 'neurons'; rename or remove it",
+            "rates, energy_per_mac, zero_skipping, not 'neurons'; rename or remove it",
         ),
         (
             ARRAY,

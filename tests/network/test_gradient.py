@@ -96,6 +96,11 @@ CASES: dict[str, list[Case]] = {
     "sub": [case((2, 3), (3,))],
     "mul": [case((2, 3, 2), (3, 1)), case((2, 3), (2, 3))],
     "div": [case((2, 3), (3,)), case((), (2, 3))],
+    "nests": [
+        case((2, 3), (4, 3), body="a<2 b<4 c<3: o[a,b] += x0[a,c] * x1[b,c]", shape=(2, 4)),
+        case((3,), (2,), body="a<3: o[a+2] = tanh(x0[a]); a<2: o[a] = x1[a] * x1[a]", shape=(5,)),
+        case((2, 3), (3,), body="a<2 b<3: o[b] += x0[a,b] * x0[a,b] * x1[b]", shape=(4,)),
+    ],
     "reduce": [
         case((2, 3)),
         case((2, 3, 4), axes=(0, 2), update="max="),

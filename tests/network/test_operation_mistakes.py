@@ -215,6 +215,26 @@ MISTAKES: list[tuple[str, Given, str]] = [
     ("reduce", case((2, 3), update="max=", mean=True), "only a sum can become a mean"),
     ("host", case((2,), what="guess"), f"the host's work must be one of {', '.join(WORK)}, not 'guess'"),
     ("host", case((2,), what="sort", shape=(0,)), "sort must give positive sizes, not [0]"),
+    ("nests", case((2,), body="a<2: o[a] = x0[a]", shape=(0,)), "nests must make positive sizes, not [0]"),
+    *(
+        (
+            "nests",
+            case(*shapes, body=body, shape=(2,)),
+            f"nests must make o of {inputs}, with an index for each axis, which this does not: {body}",
+        )
+        for shapes, inputs, body in (
+            ([(2,)], "x0", "a<2: t[a] = x0[a]"),
+            ([(2,)], "x0", "a<2: o[a] = x1[a]"),
+            ([(2,)], "x0", "a<2: o[a] = o[a] + x0[a]"),
+            ([(2,), (3,)], "x0, x1", "a<2: o[a] = x0[a] * x1[a,0]"),
+            ([(2,)], "x0", "a<2: o[a,0] = x0[a]"),
+        )
+    ),
+    (
+        "nests",
+        case((2,), body="a<2: o[a] = x0[a+1]", shape=(2,)),
+        "a read outside x0 must have a pad value in a<2: o[a] = x0[a+1]",
+    ),
     ("unknown", case((2,)), "an unknown operation must say what it is called"),
     ("unknown", case((2,), what="aten.foo", shape=(-1,)), "aten.foo must give positive sizes, not [-1]"),
     ("log_softmax", case((2, 3), axis=-3), "log_softmax must run along an axis of the shape [2, 3], not -3"),

@@ -54,6 +54,12 @@ CASES: dict[str, list[Case]] = {
         case((2, 3), (2, 3), body="and(less(x0, 0.5), or(less(0, x1), not(equal(x0, x0)))) + less(x1, x0)"),
         case(what="full", body="3 / 2", shape=(2, 3)),
     ],
+    "nests": [
+        case((2, 3), (4, 3), what="product", body="a<2 b<4 c<3: o[a,b] += x0[a,c] * x1[b,c]", shape=(2, 4)),
+        case((3,), (2,), body="a<3: o[a+2] = x0[a] - 1; a<2: o[a] = x1[a] * x1[a]", shape=(6,)),
+        case((2, 3), body="a<2 b<3: o[2*b+a-1] += x0[a,b]", shape=(4,)),
+        case((3,), body="a<3: o[] max= x0[a]", shape=()),
+    ],
     "reduce": [
         case((2, 3), what="sum"),
         case((2, 3, 4), what="amax", axes=(0, 2), update="max="),
@@ -177,6 +183,18 @@ POINTWISE = {
 }
 
 
+def scattered(x: np.ndarray) -> np.ndarray:
+    return np.array([x[1, 0], x[0, 1], x[1, 1], x[0, 2]])
+
+
+NESTS = {
+    "a<2 b<4 c<3: o[a,b] += x0[a,c] * x1[b,c]": lambda x, y: np.einsum("ac,bc->ab", x, y),
+    "a<3: o[a+2] = x0[a] - 1; a<2: o[a] = x1[a] * x1[a]": lambda x, y: np.array([*(y * y), *(x - 1), 0]),
+    "a<2 b<3: o[2*b+a-1] += x0[a,b]": scattered,
+    "a<3: o[] max= x0[a]": max,
+}
+
+
 def softmax(x, axis=-1):
     out = np.empty(x.shape)
     for index in np.ndindex(x.shape):
@@ -236,6 +254,7 @@ PLAIN: dict[str, Callable[..., np.ndarray]] = {
     "rms_norm": rms_norm,
     "group_norm": group_norm,
     "pointwise": lambda *arrays, body, what="", shape=(): POINTWISE[body](*arrays),
+    "nests": lambda *arrays, body, what="", shape=(): NESTS[body](*arrays),
     "reduce": reduce,
 }
 
@@ -270,6 +289,12 @@ def torch_table() -> dict[str, Callable[..., Any]]:
         ),
         "3 / 2": lambda: torch.full((2, 3), 1.5),
     }
+    nests = {
+        "a<2 b<4 c<3: o[a,b] += x0[a,c] * x1[b,c]": lambda x, y: x @ y.T,
+        "a<3: o[a+2] = x0[a] - 1; a<2: o[a] = x1[a] * x1[a]": lambda x, y: torch.cat([y**2, x - 1, torch.zeros(1)]),
+        "a<2 b<3: o[2*b+a-1] += x0[a,b]": lambda x: x.T.flatten()[1:5],
+        "a<3: o[] max= x0[a]": torch.max,
+    }
     return {
         "linear": f.linear,
         "matmul": matmul,
@@ -284,6 +309,7 @@ def torch_table() -> dict[str, Callable[..., Any]]:
         "flip": lambda x, axes=(): x.flip(axes),
         "pad": pad,
         "pointwise": lambda *arrays, body, what="", shape=(): pointwise[body](*arrays),
+        "nests": lambda *arrays, body, what="", shape=(): nests[body](*arrays),
         "reduce": reduce,
         "relu": f.relu,
         "sigmoid": torch.sigmoid,

@@ -28,6 +28,7 @@ TOY = Machine(
         pipeline_cycles=2,
         energy_per_mac_joules={"float32": 5.0},
         rates={"float32": 1},
+        zero_skipping=True,
     ),
     vector=VectorUnit(lanes=8, pipeline_cycles=3, energy_per_operation_joules=7.0, cycles={"exp": 4}),
     control=Control(queue_depth=4),

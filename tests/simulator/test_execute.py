@@ -37,6 +37,7 @@ def chip(toy: Machine) -> Machine:
         pipeline_cycles=2,
         energy_per_mac_joules=dict.fromkeys(DTYPES, 1.0),
         rates=dict.fromkeys([name for name in DTYPES if name != "int32"], 1),
+        zero_skipping=True,
     )
     return replace(toy, matrix=matrix, clusters=2, cores=2, sram=Sram(2048, 16e9, 2, 1.0, 2))
 
@@ -228,11 +229,23 @@ class Processor:
     def read(self, source: Operand | Immediate, point: tuple[int, ...]) -> Any:
         if isinstance(source, Immediate):
             return Single(source.value)
-        return get(self.memories[source.memory], self.address(source, point), source.dtype)
+        return get(bytearray(self.raw(source, point)), 0, source.dtype)
 
     def raw(self, source: Operand, point: tuple[int, ...]) -> bytes:
+        size, memory = DTYPES[source.dtype], self.memories[source.memory]
         address = self.address(source, point)
-        return bytes(self.memories[source.memory][address : address + DTYPES[source.dtype]])
+        if not source.kept:
+            return bytes(memory[address : address + size])
+        first = self.address(source, (0,) * len(point))
+        block, wanted = divmod((address - first) // size, 16)
+        places = math.ceil(math.ceil(source.kept / 2) / size)
+        start = first + block * (source.kept + places) * size
+        found = bytes(size)
+        for n in range(source.kept):
+            byte = memory[start + source.kept * size + n // 2]
+            if (byte >> 4 if n % 2 else byte % 16) == wanted:
+                found = bytes(memory[start + n * size : start + (n + 1) * size])
+        return found
 
     def compute(self, i: Instruction, descriptor: Descriptor) -> None:
         form, d, points = (

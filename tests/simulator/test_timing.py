@@ -47,6 +47,13 @@ COSTS = {
     "contract <5, 3, 9> nram 0x0 {12, 4, 0} = nram 0x200 {12, 4, 12} * wram 0x0 {0, 36, 4}": Cost(
         47, nram_read=4 * 15 * 9, nram_written=4 * 15, wram_read=4 * 15 * 9, products={"float32": 135}
     ),
+    # 5 rows of 20 weights, 4 of each 16 kept: 5 * 2 blocks of 4 values and 4 places, 20 bytes each: ceil(200/16) = 13
+    "load <5, 20> wram 0x0 {80, 4} = dram:4 0x0 {128, 4}": Cost(23, 13, dram_bytes=200, wram_written=400),
+    "load <5, 20> wram 0x0 {80, 4} = wram:3 0x200 {128, 4}": Cost(25, wram_read=160, wram_written=400),
+    # 2 blocks of 4 are 8 products a sum: 3 rows, 5 columns in 2 groups, 2 groups of synapses: 3*2*2 + 2
+    "contract <3, 5, 20> nram 0x0 {20, 4, 0} = nram 0x200 {80, 0, 4} * wram:4 0x0 {0, 128, 4}": Cost(
+        14, nram_read=4 * 3 * 20 * 2, nram_written=4 * 15, wram_read=3 * 5 * 40, products={"float32": 3 * 5 * 8}
+    ),
     # a dot product: loops of extent 1 don't matter: 1*1*ceil(16/4) + 2
     "contract <1, 16> nram 0x0 {0, 0} = nram 0x80 {64, 4} * wram 0x0 {0, 4}": Cost(
         6, nram_read=64, nram_written=4, wram_read=64, products={"float32": 16}
@@ -252,3 +259,14 @@ def test_costs_add_up(toy: Machine) -> None:
     parts = [energy(cost, toy) for cost in costs]
     assert energy(once, toy) == {name: sum(part[name] for part in parts) for name in parts[0]}
     assert total([]) == Cost()
+
+
+def test_compressed_weights_need_a_unit_that_skips_zeros(toy: Machine) -> None:
+    multiplying = replace(toy, matrix=replace(toy.matrix, zero_skipping=False))
+    line = "contract <5, 20> nram 0x0 {4, 0} = nram 0x200 {0, 4} * wram:4 0x0 {128, 4}"
+    with pytest.raises(SimulationError) as caught:
+        timing(parse_instruction(line), multiplying)
+    assert str(caught.value) == (
+        "contract must have weights that are not compressed, as the matrix unit of toy skips no zeros; "
+        "expand them when they are loaded or take another machine"
+    )

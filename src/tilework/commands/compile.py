@@ -15,6 +15,8 @@ from tilework.commands.options import (
     weights_options,
 )
 from tilework.commands.progress import progress, working
+from tilework.commands.reading import calibrated
+from tilework.commands.segments import on_the_host, warn
 from tilework.commands.sharing import compile_options
 from tilework.compiler.pipeline import STAGES
 from tilework.executable import Executable, compile_network, find_weights
@@ -51,9 +53,10 @@ def compile(
       tilework compile resnet50 --batch 4 --for dlp-m4 --split data
     """
     graph = resolve(network, batch, inputs)
+    warn(graph)
     with progress("compiling") as moved:
         found = find_weights(graph, network, weights, seed)
-        executable = compile_network(graph, machine or "dlp-s", found, progress=moved, **choices)
+        executable = compile_network(graph, machine or "dlp-s", found, progress=moved, **calibrated(graph, choices))
     if output:
         with working("packing weights"):
             executable.save(output)
@@ -66,15 +69,17 @@ def compile(
 
 
 def _record(executable: Executable, output: str | None) -> dict[str, Any]:
-    program, cost = executable.program, executable.cost
+    bundle, cost = executable.bundle, executable.cost
     return {
-        "network": program.name,
-        "machine": program.machine.name,
-        "weights": program.facts["weights"],
-        "cores": sum(stream.role == "core" for stream in program.streams),
-        "instructions": sum(len(stream.instructions) for stream in program.streams),
-        "bytes": Path(output).stat().st_size if output else program.weight_bytes,
-        "host_operations": list(program.host_operations),
+        "network": bundle.name,
+        "machine": bundle.machine.name,
+        "weights": bundle.facts["weights"],
+        "cores": cost.cores,
+        "programs": len(bundle.programs),
+        "instructions": sum(len(s.instructions) for program in bundle.programs for s in program.streams),
+        "bytes": Path(output).stat().st_size if output else bundle.weight_bytes,
+        "host_operations": list(bundle.host_operations),
+        "host_bytes": bundle.host_bytes,
         "dram_bytes": cost.dram_bytes,
         "dram_bytes_bound": cost.dram_bytes_bound,
         "cycles": cost.cycles,
@@ -86,8 +91,7 @@ def _record(executable: Executable, output: str | None) -> dict[str, Any]:
 def _text(executable: Executable, output: str | None) -> str:
     record = _record(executable, output)
     done = [f"  {line}" for line in record["log"]] or ["  nothing to simplify"]
-    fused = [f"  {layer.name}: {layer.operation}" for layer in executable.program.layers]
-    host = ", ".join(record["host_operations"]) or "none"
+    fused = [f"  {layer.name}: {layer.operation}" for layer in executable.cost.layers]
     cores = f" ({record['cores']} cores)" if record["cores"] > 1 else ""
     return "\n".join(
         (
@@ -96,8 +100,8 @@ def _text(executable: Executable, output: str | None) -> str:
             *done,
             f"layers ({len(fused)}):",
             *fused,
-            f"on the host: {host}",
-            f"instructions {record['instructions']:,}, weights {executable.program.weight_bytes:,} bytes",
+            on_the_host(executable.bundle),
+            f"instructions {record['instructions']:,}, weights {executable.bundle.weight_bytes:,} bytes",
             f"cycles {record['cycles']:,}, {record['cycles'] / max(1.0, record['bound_cycles']):.3f} of the bound",
             f"DRAM bytes {record['dram_bytes']:,}, at least {record['dram_bytes_bound']:,}",
             *([f"written to {output}, {record['bytes']:,} bytes"] if output else []),

@@ -9,13 +9,16 @@ from importlib.util import module_from_spec, spec_from_file_location
 from inspect import signature
 from pathlib import Path
 from textwrap import fill
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tilework.commands.options import json_option, print_json
 from tilework.commands.progress import working
 from tilework.errors import ExerciseError
+
+if TYPE_CHECKING:
+    from tilework.mapping import Assignment
 
 PACKAGE = Path(__file__).resolve().parents[1]
 PLACES = (PACKAGE / "_exercises", PACKAGE.parents[1] / "exercises")  # in a wheel, in the repository
@@ -31,6 +34,7 @@ class Exercise:
     """One exercise: texts in paragraphs, `answer` computes the data, `text` shows data to people.
 
     An `answer` that takes `networks` computes them for any networks; `draw` makes a picture of it, where there is one.
+    `work` is what a program that answers it must do, where one is asked for.
     """
 
     number: str
@@ -40,6 +44,7 @@ class Exercise:
     answer: Callable[..., Answer]
     text: Callable[[Answer], str]
     draw: Callable[[Answer, str], None] | None = None
+    work: Assignment | None = None
 
     def answer_for(self, networks: Sequence[str]) -> Answer:
         """The answer, for other networks than the book's where any are given; raises ExerciseError if it takes none."""
@@ -84,7 +89,8 @@ def load_exercise(number: str) -> Exercise:
     if missing := [part for part in PARTS if not hasattr(module, part)]:
         raise ExerciseError(f"exercise {number} must define {', '.join(PARTS)}, and lacks {', '.join(missing)}")
     texts = (module.TITLE, _paragraphs(module.QUESTION), _paragraphs(module.NOTICE))
-    return Exercise(number, *texts, module.answer, module.text, getattr(module, "draw", None))
+    optional = getattr(module, "draw", None), getattr(module, "WORK", None)
+    return Exercise(number, *texts, module.answer, module.text, *optional)
 
 
 def _module(number: str, path: Path) -> Any:
@@ -110,9 +116,12 @@ def _paragraphs(text: str) -> str:
     metavar="NETWORK",
     help="Answer for this network, whatever `tilework count` takes, not for the book's (3.1, 3.2; may be repeated).",
 )
+@click.option("--mine", metavar="FILE", help="Check your own program in the tile language (7.7 to 7.12).")
 @click.option("-o", "--output", metavar="FILE", help="Draw the answer too (.svg, .png; exercises with a picture).")
 @json_option
-def exercise(number: str | None, networks: tuple[str, ...], output: str | None, as_json: bool) -> None:
+def exercise(
+    number: str | None, networks: tuple[str, ...], mine: str | None, output: str | None, as_json: bool
+) -> None:
     """The exercise book: the list, or the answer to exercise NUMBER, computed now.
 
     \b
@@ -122,15 +131,23 @@ def exercise(number: str | None, networks: tuple[str, ...], output: str | None, 
       tilework exercise 3.1 --json
       tilework exercise 3.2 --network vgg11 --network model.onnx
       tilework exercise 6.8 -o curves.svg
+      tilework exercise 7.8 --mine my.tl
     """
     if number is None:
         if networks:
             raise ExerciseError("--network must come with an exercise: tilework exercise 3.1 --network vgg11")
         if output:
             raise ExerciseError("-o must come with an exercise: tilework exercise 6.8 -o curves.svg")
+        if mine:
+            raise ExerciseError("--mine must come with an exercise: tilework exercise 7.8 --mine my.tl")
         _list(as_json)
         return
     found = load_exercise(number)
+    if mine:
+        if networks or output:
+            raise ExerciseError("--mine must come alone, without --network and -o; leave them out")
+        _check(found, mine, as_json)
+        return
     with working(f"exercise {number}"):
         answer = found.answer_for(networks)
         if output:
@@ -141,6 +158,28 @@ def exercise(number: str | None, networks: tuple[str, ...], output: str | None, 
         print_json({"number": number, **texts, "answer": answer})
     else:
         click.echo(_page(found, shown))
+
+
+def _check(found: Exercise, file: str, as_json: bool) -> None:
+    """Print what a student's program is worth; raises ExerciseError, after that, if it is wrong."""
+    from tilework.checking.check import check_program
+
+    if found.work is None:
+        raise ExerciseError(
+            f"--mine goes with an exercise that asks for a program, not with {found.number}; leave it out"
+        )
+    try:
+        text = Path(file).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExerciseError(f"{file} must be a program in the tile language that can be read: {error}") from None
+    with working(f"checking {file}"):
+        checked = check_program(found.number, found.work, text)
+    if as_json:
+        print_json(checked.to_dict())
+    else:
+        click.echo(str(checked))
+    if not checked.right:
+        raise ExerciseError(f"{file}: {checked.mistakes[0]}")
 
 
 def _list(as_json: bool) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
+import click
 import numpy as np
 
+from tilework.compiler.dtype import INT8
 from tilework.errors import ImageError
 from tilework.executable import Array, Executable, random_inputs
-from tilework.network.graph import FLOATING_BYTES, Tensor
+from tilework.network.graph import FLOATING_BYTES, Graph, Tensor
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,28 @@ def read_inputs(executable: Executable, file: str | None) -> Reading:
     return _picture(file, port)
 
 
-def _array(file: str, port: Tensor) -> Array:
+def calibrated(graph: Graph, choices: dict[str, Any]) -> dict[str, Any]:
+    """The choices about a compilation with the samples in place of their file; a warning where int8 has none.
+
+    Raises ImageError where the file cannot be read or isn't what the network takes, or where nothing is quantised.
+    """
+    file, narrow = choices.get("calibration"), choices.get("dtype") == INT8
+    if file is None:
+        if narrow:
+            click.echo("warning: without --calibrate int8 fits random numbers, not the network's own inputs", err=True)
+        return choices
+    if not narrow:
+        raise ImageError("--calibrate goes with --dtype int8, which alone needs it; leave it out")
+    if len(graph.inputs) != 1:
+        raise ImageError(f"--calibrate needs a network of one input, not {len(graph.inputs)}; leave it out")
+    port = graph.inputs[0]
+    if Path(file).suffix in (".npy", ".npz"):
+        return {**choices, "calibration": _array(file, port, many=True)}
+    return {**choices, "calibration": _picture(file, port).inputs}
+
+
+def _array(file: str, port: Tensor, many: bool = False) -> Array:
+    """An input from a file of arrays, or any number of them in a row."""
     try:
         loaded = np.load(file, allow_pickle=False)
         values = np.asarray(loaded[port.name] if isinstance(loaded, np.lib.npyio.NpzFile) else loaded)
@@ -45,7 +69,8 @@ def _array(file: str, port: Tensor) -> Array:
         raise ImageError(f"{file} must hold an array called {port.name}; save it under that name") from None
     except (OSError, ValueError, EOFError, BadZipFile):
         raise ImageError(f"{file} must be a readable array file (.npy or .npz of numbers); save it anew") from None
-    if values.shape != port.shape or values.dtype.kind not in "fiub":
+    fits = values.shape == port.shape or (many and values.ndim and values.shape[1:] == port.shape[1:])
+    if not fits or values.dtype.kind not in "fiub":
         came = f"{values.dtype} {list(values.shape)}"
         raise ImageError(f"{file} must hold numbers of the shape {list(port.shape)}, not {came}")
     return values.astype(np.float32 if port.dtype in FLOATING_BYTES else port.dtype)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from operator import eq
+from typing import Any, NamedTuple
 
 import click
 import numpy as np
@@ -14,7 +15,8 @@ from tilework.commands.options import (
     weights_options,
 )
 from tilework.commands.progress import progress, working
-from tilework.commands.reading import Reading, read_inputs
+from tilework.commands.reading import Reading, calibrated, read_inputs
+from tilework.commands.segments import on_the_host, warn
 from tilework.commands.sharing import compile_options
 from tilework.errors import ProgramError
 from tilework.executable import Array, Executable, compile_network, find_weights, load_executable
@@ -24,6 +26,15 @@ from tilework.simulator.tables import layers, totals
 
 TOLERANCES = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 8e-2}  # of the largest output
 SHOWN_DIGITS = 50
+
+
+class _Comparison(NamedTuple):
+    """How far the outputs are from ONNX Runtime's, and for how many of the inputs the first output's best class is
+    the same."""
+
+    error: float
+    same: int
+    inputs: int
 
 
 class CheckFailedError(Exception):
@@ -65,12 +76,13 @@ def run(
     reading = read_inputs(executable, file)
     with progress("running") as moved:
         results = [executable.run(progress=moved, **values) for values in reading.inputs]
-    error = _largest_error(executable, reading, results) if check else None
+    compared = _compare(executable, reading, results) if check else None
     if as_json:
-        print_json(_record(executable, reading, results, error))
+        print_json(_record(executable, reading, results, compared))
     else:
-        click.echo(_text(executable, reading, results, error))
-    _judge(error, results, TOLERANCES[executable.program.outputs[0].dtype])
+        click.echo(_text(executable, reading, results, compared))
+    if compared and not _is_inexact(executable):
+        _judge(compared.error, results, TOLERANCES[executable.bundle.programs[-1].outputs[0].dtype])
 
 
 def _executable(
@@ -83,45 +95,55 @@ def _executable(
 ) -> Executable:
     if not network.endswith(".tile"):
         graph = resolve(network, batch)
+        warn(graph)
         with progress("compiling") as moved:
             found = find_weights(graph, network, weights, seed)
-            executable = compile_network(graph, machine or "dlp-s", found, progress=moved, **choices)
+            executable = compile_network(graph, machine or "dlp-s", found, progress=moved, **calibrated(graph, choices))
         with working("packing weights"):
-            executable.program.weights()
+            for program in executable.bundle.programs:
+                program.weights()
         return executable
     if weights or batch or choices or seed is not None:
         raise ProgramError(
             f"{network} holds its weights, its batch, its dtype and what each core does; "
-            "leave out --weights, --seed, --batch, --dtype, --no-fusion, --cores and --split"
+            "leave out --weights, --seed, --batch, --dtype, --calibrate, --no-fusion, --prune, --cores and --split"
         )
     return load_executable(network, machine)
 
 
-def _largest_error(executable: Executable, reading: Reading, results: list[dict[str, Array]]) -> float:
+def _is_inexact(executable: Executable) -> bool:
+    """Whether the program is in int8 or pruned, of which a check can only say how much it loses."""
+    return bool({"calibration", "pruned"} & executable.bundle.facts.keys())
+
+
+def _compare(executable: Executable, reading: Reading, results: list[dict[str, Array]]) -> _Comparison:
     with working("checking with ONNX Runtime"):
-        largest = 0.0
-        for values, ours in zip(reading.inputs, results, strict=True):
-            for name, theirs in executable.reference(values).items():
-                largest = max(largest, float(np.abs(ours[name] - theirs).max(initial=0.0)))
-    return largest
+        theirs = [executable.reference(values) for values in reading.inputs]
+    errors = [
+        np.abs(ours[name] - values[name]).max(initial=0.0)
+        for ours, values in zip(results, theirs, strict=True)
+        for name in ours
+    ]
+    classes = [[int(scores.argmax()) for scores in _scores(each)] for each in (results, theirs)]
+    return _Comparison(float(max(errors)), sum(map(eq, *classes)), len(classes[0]))
 
 
-def _judge(error: float | None, results: list[dict[str, Array]], tolerance: float) -> None:
+def _judge(error: float, results: list[dict[str, Array]], tolerance: float) -> None:
     scale = max(float(np.abs(values).max(initial=0.0)) for outputs in results for values in outputs.values())
-    if error is not None and not error <= tolerance * max(scale, 1e-30):
+    if not error <= tolerance * max(scale, 1e-30):
         raise CheckFailedError(
             f"the outputs must equal ONNX Runtime's to {tolerance:g} of {scale:g}, not differ by {error:g}"
         )
 
 
 def _record(
-    executable: Executable, reading: Reading, results: list[dict[str, Array]], error: float | None
+    executable: Executable, reading: Reading, results: list[dict[str, Array]], compared: _Comparison | None
 ) -> dict[str, Any]:
-    cost, program = executable.cost, executable.program
+    cost, bundle = executable.cost, executable.bundle
     return {
-        "network": program.name,
-        "machine": program.machine.name,
-        "weights": program.facts.get("weights"),
+        "network": bundle.name,
+        "machine": bundle.machine.name,
+        "weights": bundle.facts.get("weights"),
         "input": reading.origin,
         "inferences": len(results),
         "cycles": cost.cycles,
@@ -131,10 +153,13 @@ def _record(
         "units": cost.units,
         "dram_bytes": cost.dram_bytes,
         "dram_bytes_bound": cost.dram_bytes_bound,
+        "host_operations": list(bundle.host_operations),
+        "host_bytes": bundle.host_bytes,
         "energy_joules": cost.energy_joules,
         "outputs": [{name: values.tolist() for name, values in outputs.items()} for outputs in results],
         "classes": [[int(c) for c in scores.argsort()[::-1][:5]] for scores in _scores(results)],
-        "max_abs_error": error,
+        "max_abs_error": compared.error if compared else None,
+        "same_class": compared.same / compared.inputs if compared else None,
         "layers": cost.to_dict()["layers"],
     }
 
@@ -145,17 +170,21 @@ def _scores(results: list[dict[str, Array]]) -> list[Array]:
     return [row for values in first for row in (values if values.ndim == 2 else values.reshape(1, -1))]
 
 
-def _text(executable: Executable, reading: Reading, results: list[dict[str, Array]], error: float | None) -> str:
-    program, cost = executable.program, executable.cost
+def _text(
+    executable: Executable, reading: Reading, results: list[dict[str, Array]], compared: _Comparison | None
+) -> str:
+    bundle, cost = executable.bundle, executable.cost
     parts = [
-        f"{program.name} on {program.machine.name} · weights: {program.facts.get('weights')} · input: {reading.origin}",
+        f"{bundle.name} on {bundle.machine.name} · weights: {bundle.facts.get('weights')} · input: {reading.origin}",
         _answer(reading, results),
         totals(cost, len(results)),
         layers(cost),
-        f"on the host: {', '.join(program.host_operations) or 'none'}",
+        on_the_host(bundle),
     ]
-    if error is not None:
-        parts.append(f"ONNX Runtime's outputs differ by at most {error:.3g}")
+    if compared:
+        same = f"; the best class is the same for {compared.same} of {compared.inputs}"
+        error = f"ONNX Runtime's outputs differ by at most {compared.error:.3g}"
+        parts.append(error + same * _is_inexact(executable))
     return "\n\n".join(parts)
 
 

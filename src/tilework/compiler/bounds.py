@@ -36,10 +36,13 @@ def communication_bytes(group: Group, machine: Machine) -> int:
     if times is None:
         return 0
     operands = {access.tensor for access in main.reads}
+    if operands & group.resident:
+        return 0
     word = min(DTYPE_BYTES[group.tensors[name].dtype] for name in (*operands, main.output.tensor))
     inside = iterations_inside(main, {name: group.tensors[name].shape for name in (*operands, main.output.tensor)})
+    needed = inside * group.needed_macs // group.macs
     sums = prod(extent for _, extent in main.parallel_loops)
-    read = product_words(inside, memory_bytes(machine) // word, times) - sums
+    read = product_words(needed, memory_bytes(machine) // word, times) - sums
     return max(0, ceil(word * read) + sum(size for name, size in group.touched_bytes.items() if name not in operands))
 
 

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd, prod
+from typing import Any
 
+from tilework.compiler.axes import axis_strides
 from tilework.compiler.body import scratch_count
 from tilework.compiler.group import Group
+from tilework.errors import CompileError
+from tilework.isa.blocks import BLOCK
+from tilework.isa.instruction import DTYPES, ELEMENT_BYTES, MAX_TOKENS
+from tilework.network.graph import FLOATING_BYTES
 from tilework.network.nest import CONTRACTION, COPY, ELEMENTWISE, Access, Nest
 
 
@@ -15,7 +22,8 @@ class Buffer:
 
     `access` gives the part of the tensor that a tile touches. `loaded` and `stored` say whether its tiles come from
     and go to DRAM; `packed` that it is a constant laid out tile by tile, in the order in which it is loaded. `users`
-    are the places of the nests that touch it, `units` the chain of units that hand a tile on, in order.
+    are the places of the nests that touch it, `units` the chain of units that hand a tile on, in order. `dtype` is that
+    of its elements, or of others that are as large.
     """
 
     name: str
@@ -26,6 +34,7 @@ class Buffer:
     packed: bool
     users: tuple[int, ...]
     units: tuple[str, ...]
+    dtype: str
     copies: int = 1
 
 
@@ -38,13 +47,64 @@ class Plan:
     writes: dict[int, int]
     scratch: dict[int, int]
 
+    @property
+    def tokens(self) -> tuple[range, ...]:
+        """For each buffer a token per unit that hands it on: unit j waits for token j and posts the next."""
+        ranges: list[range] = []
+        for buffer in self.buffers:
+            first = ranges[-1].stop if ranges else 0
+            ranges.append(range(first, first + (len(buffer.units) if len(buffer.units) > 1 else 0)))
+        return tuple(ranges)
+
+    def check(self, name: str) -> None:
+        """Raises CompileError for a group, of this name, that needs more tokens than there are, or that runs backwards
+        through a tensor that isn't packed in the order in which it is read."""
+        for (_, access), place in self.reads.items():
+            if not self.buffers[place].packed and any(c < 0 for axis in access.index for _, c in axis.terms):
+                raise CompileError(
+                    f"an index of {name} must grow with its loops, not run backwards in {access.tensor}; "
+                    "read the tensor forwards"
+                )
+        if self.tokens[-1].stop > MAX_TOKENS:
+            raise CompileError(f"{name} must need at most {MAX_TOKENS} tokens, not {self.tokens[-1].stop}; fuse less")
+
+
+def whole_words(size: Any) -> Any:
+    """Bytes rounded up to the largest element's, so that the next buffer may hold any dtype."""
+    return -(-size // ELEMENT_BYTES) * ELEMENT_BYTES
+
 
 def contraction_operands(group: Group) -> tuple[Access, Access]:
-    """The main contraction's operands: the one for NRAM, then the one for WRAM (the weight, if just one is)."""
+    """The main contraction's operands: the one for NRAM, then the one for WRAM, which is the weight, if just one is;
+    in a swapped group the other way round."""
     left, right = group.main.reads
-    if group.tensors[left.tensor].is_weight and not group.tensors[right.tensor].is_weight:
-        left, right = right, left
-    return left, right
+    first = group.tensors[left.tensor].is_weight and not group.tensors[right.tensor].is_weight
+    return (right, left) if first != group.swapped else (left, right)
+
+
+def packed_loops(group: Group, weight: Access) -> tuple[str, ...]:
+    """The loops of a packed constant, outermost first: outputs, then what is summed, nearest in the input last."""
+    loops = weight.loops()
+    inputs = next(a for a in group.main.reads if a != weight)
+    tensor = group.tensors[inputs.tensor]
+    strides = axis_strides(tensor.shape, tensor.dtype)
+    near = {name: abs(c) * stride for axis, stride in zip(inputs.index, strides, strict=True) for name, c in axis.terms}
+    parallel = [n for n, _ in group.main.parallel_loops if n in loops]
+    summed = [n for n, _ in group.main.reduction_loops if n in loops]
+    return (*parallel, *sorted(summed, key=lambda n: -near.get(n, 0)))
+
+
+def grain(group: Group, loop: str) -> int:
+    """Of how many iterations tiles of a loop must be, so that a tile of the weight begins and ends with a block.
+
+    1 where all do; the loop's extent where no smaller tiles can be.
+    """
+    if not group.blocks.kept or loop not in dict(group.main.reduction_loops):
+        return 1
+    order = [n for n in packed_loops(group, contraction_operands(group)[1]) if n in dict(group.main.reduction_loops)]
+    extent, nearer = group.extents[loop], prod(group.extents[n] for n in order[order.index(loop) + 1 :])
+    whole = loop == order[0] or extent * nearer % BLOCK == 0
+    return BLOCK // gcd(BLOCK, nearer) if whole else extent
 
 
 def unit_of(nest: Nest) -> str:
@@ -57,15 +117,23 @@ def plan_buffers(group: Group) -> Plan:
     local: dict[str, int] = {}
     drafts: list[tuple[str, Access, bool, list[int]]] = []
     reads: dict[tuple[int, Access], int] = {}
+    shared: dict[Access, int] = {}
     for place, access in group.external_reads:
-        reads[place, access] = len(drafts)
-        drafts.append((access.tensor, access, True, [place]))
+        if access in shared:
+            drafts[shared[access]][3].append(place)
+        else:
+            drafts.append((access.tensor, access, True, [place]))
+        reads[place, access] = shared.get(access, len(drafts) - 1)
+        if unit_of(group.nests[place]) == "vector":
+            shared[access] = reads[place, access]
     for place, nest in enumerate(group.nests):
         for access in nest.reads:
             if access.tensor in local:
                 reads[place, access] = local[access.tensor]
                 drafts[local[access.tensor]][3].append(place)
-        writes[place] = local[nest.output.tensor] = _target(place, nest, local, drafts)
+        later = {access.tensor for other in group.nests[place + 1 :] for access in other.reads}
+        free = {name: number for name, number in local.items() if name not in later}
+        writes[place] = local[nest.output.tensor] = _target(group, place, free, drafts)
     weight = contraction_operands(group)[1] if group.main.kind == CONTRACTION else None
     last = writes[len(group.nests) - 1]
     buffers = [_buffer(group, draft, weight, index == last) for index, draft in enumerate(drafts)]
@@ -73,13 +141,22 @@ def plan_buffers(group: Group) -> Plan:
     return Plan(tuple(buffers), reads, writes, scratch)
 
 
-def _target(place: int, nest: Nest, local: dict[str, int], drafts: list[tuple[str, Access, bool, list[int]]]) -> int:
+def _target(group: Group, place: int, local: dict[str, int], drafts: list[tuple[str, Access, bool, list[int]]]) -> int:
+    nest = group.nests[place]
+    size = DTYPES[group.tensors[nest.output.tensor].dtype]
     if nest.kind in (ELEMENTWISE, COPY):
         for access in nest.reads:
-            if access.tensor in local and access.index == nest.output.index:
+            as_large = DTYPES[group.tensors[access.tensor].dtype] == size
+            if access.tensor in local and _same_place(access, nest.output) and as_large:
                 return local[access.tensor]
     drafts.append((nest.output.tensor, nest.output, False, [place]))
     return len(drafts) - 1
+
+
+def _same_place(access: Access, output: Access) -> bool:
+    """Whether a nest reads each element where it writes one, in tensors that may begin elsewhere."""
+    pairs = zip(access.index, output.index, strict=False)
+    return len(access.index) == len(output.index) and all(a.terms == b.terms for a, b in pairs)
 
 
 def _buffer(group: Group, draft: tuple[str, Access, bool, list[int]], weight: Access | None, stored: bool) -> Buffer:
@@ -93,7 +170,14 @@ def _buffer(group: Group, draft: tuple[str, Access, bool, list[int]], weight: Ac
         if not chain or chain[-1] != unit:
             chain.append(unit)
     units = (*chain, "store") if stored else tuple(chain)
-    return Buffer(name, access, memory, loaded, stored, packed, tuple(users), units)
+    dtype = group.tensors[access.tensor].dtype
+    return Buffer(name, access, memory, loaded, stored, packed, tuple(users), units, dtype)
+
+
+def scratch_dtype(group: Group, nest: Nest) -> str:
+    """That of what a body computes on the way: its result's, but no whole number."""
+    dtype = group.tensors[nest.output.tensor].dtype
+    return dtype if dtype in FLOATING_BYTES else "float32"
 
 
 def _add_scratch(group: Group, buffers: list[Buffer]) -> dict[int, int]:
@@ -103,6 +187,6 @@ def _add_scratch(group: Group, buffers: list[Buffer]) -> dict[int, int]:
         if copies := scratch_count(nest):
             shape = nest.reads[0] if nest.update != "=" else nest.output
             scratch[place] = len(buffers)
-            name = f"{nest.output.tensor}:scratch"
-            buffers.append(Buffer(name, shape, "nram", False, False, False, (place,), ("vector",), copies))
+            name, dtype = f"{nest.output.tensor}:scratch", scratch_dtype(group, nest)
+            buffers.append(Buffer(name, shape, "nram", False, False, False, (place,), ("vector",), dtype, copies))
     return scratch

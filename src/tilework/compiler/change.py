@@ -11,10 +11,10 @@ from tilework.network.nest import applications
 
 @dataclass(frozen=True)
 class Change:
-    """A node that went, as a line of a log: `action` is dropped, folded or merged.
+    """A node that went or became less, as a line of a log: `action` is dropped, folded, merged or pruned.
 
     `operations` are scalar ones, a multiply-accumulate counted as two; `bytes` are the node's operands and its result,
-    each once, as if it ran by itself.
+    each once, as if it ran by itself; of a pruned one both are what is saved.
     """
 
     action: str

@@ -8,13 +8,15 @@ from tilework.errors import CompileError
 from tilework.machine.machine import Machine
 from tilework.network.graph import Graph
 
-STORED = ("float32", "float16", "bfloat16")
+INT8 = "int8"
+STORED = ("float32", "float16", "bfloat16", INT8)
 
 
 def stored_dtype(machine: Machine, asked: str | None) -> str:
     """The dtype asked for; without one float32, or the machine's own where its matrix unit has no float32.
 
-    Raises CompileError for a dtype that the matrix unit doesn't multiply, and for a machine without floating dtypes.
+    Raises CompileError for a dtype that the matrix unit doesn't multiply, and where int8, which loses accuracy, is all
+    that it multiplies and isn't asked for.
     """
     multiplied = machine.matrix.rates
     usable = [dtype for dtype in STORED if dtype in multiplied]
@@ -28,11 +30,17 @@ def stored_dtype(machine: Machine, asked: str | None) -> str:
             f"the dtype for {machine.name} must be one of {', '.join(usable)}, which its matrix unit multiplies, "
             f"not {asked}"
         )
-    return asked or ("float32" if "float32" in usable else next(d for d in multiplied if d in usable))
+    floating = [dtype for dtype in multiplied if dtype in usable and dtype != INT8]
+    if not asked and not floating:
+        raise CompileError(
+            f"a network must be quantised for {machine.name}, which multiplies int8 only; choose the dtype int8"
+        )
+    return asked or ("float32" if "float32" in usable else floating[0])
 
 
 def retyped(graph: Graph, dtype: str) -> Graph:
-    """The graph with all its tensors of one dtype."""
+    """The graph with all its tensors of one dtype; for int8, which is chosen tensor by tensor (`quantise`), float32."""
+    dtype = "float32" if dtype == INT8 else dtype
     sources = [replace(tensor, dtype=dtype) for tensor in graph.sources]
     nodes = [replace(node, dtype="" if node.inputs else dtype) for node in graph.nodes]
     return graph.replace(sources, nodes, graph.outputs)

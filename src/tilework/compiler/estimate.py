@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,30 @@ from tilework.compiler.body import functions
 from tilework.compiler.buffers import contraction_operands, unit_of
 from tilework.compiler.volume import Numbers, Volumes
 from tilework.network.nest import CONTRACTION, Nest
+
+SLOTS = 2
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A loop order, of which the first `parallel` are parallel, with the levels and the slots of a plan's buffers.
+
+    A buffer of level l is filled anew in each iteration of the first l loops. Slots are numbers or arrays of them.
+    """
+
+    order: tuple[str, ...]
+    parallel: int
+    levels: tuple[int, ...]
+    slots: tuple[Any, ...]
+
+    def around(self, index: int) -> frozenset[str]:
+        """The loops in which a buffer is filled."""
+        return self.arounds[index]
+
+    @cached_property
+    def arounds(self) -> tuple[frozenset[str], ...]:
+        """Those of each buffer."""
+        return tuple(frozenset(self.order[:level]) for level in self.levels)
 
 
 @dataclass(frozen=True)
@@ -44,64 +67,69 @@ class _Level:
 
 
 class Estimator(Volumes):
-    """The times of a group under one loop order."""
+    """The times of a group."""
 
     @cached_property
+    def _outputs(self) -> frozenset[str]:
+        """The tiled loops that are parallel: the others reduce."""
+        return frozenset(self.points.sizes) & self.group.output.loops()
+
+    @property
     def tiles(self) -> Numbers:
-        return self.one * prod((self.counts[loop] for loop in self.order[: self.parallel]), start=1)
+        """How many tiles there are of the result."""
+        return self.counts(self._outputs)
 
-    @cached_property
+    @property
+    def inner(self) -> Numbers:
+        """How often the main nest runs on a tile."""
+        return self.counts(frozenset(self.points.sizes))
+
+    @property
     def matrix(self) -> Numbers:
         """Cycles of the main nest's contractions: of each combination of whole and ragged tiles, times its number."""
+        return self.known(Estimator._matrix)
+
+    def _matrix(self) -> Any:
         if self.group.main.kind != CONTRACTION:
-            return 0 * self.one
-        a, b = contraction_operands(self.group)
-        summed = [n for n, _ in self.group.main.reduction_loops]
-        columns = [n for n, _ in self.group.main.parallel_loops if n in b.loops() and n not in a.loops()]
-        rows = [n for n, _ in self.group.main.parallel_loops if n not in columns]
-        unit, dtype = self.machine.matrix, self.group.tensors[a.tensor].dtype
-        total = 0 * self.one
-        sizes = (self._tile_sizes(rows), self._tile_sizes(columns), self._tile_sizes(summed))
-        for (i, m), (j, n), (k, s) in product(*sizes):
-            total = total + i * j * k * unit.cycles(m, n, s, dtype)
+            return 0
+        unit, dtype = self.machine.matrix, self.group.tensors[contraction_operands(self.group)[0].tensor].dtype
+        total = np.zeros(len(self.points))
+        for number, rows, columns, summed in self.products():
+            there = np.flatnonzero(number)
+            m, n, k = (size[there] if np.ndim(size) else size for size in (rows, columns, summed))
+            total[there] += number[there] * unit.cycles(m, n, self.group.blocks.products(k), dtype)
         return total
 
-    def _tile_sizes(self, loops: list[str]) -> list[tuple[Any, Any]]:
-        """How many tiles there are of each size, a size being the iterations of some loops together."""
-        sizes: list[tuple[Any, Any]] = [(1, prod(self.group.extents[n] for n in loops if n not in self.sizes))]
-        for loop in loops:
-            if loop in self.sizes:
-                size, count = self.sizes[loop], self.counts[loop]
-                ragged = self.group.extents[loop] - (count - 1) * size
-                sizes = [(t * n, s * m) for t, s in sizes for n, m in ((count - 1, size), (1, ragged))]
-        return sizes
+    def products(self) -> Iterator[tuple[Any, Any, Any, Any]]:
+        """The sizes of the main nest's matrix products on a tile, rows, columns and sums, after how many have them."""
+        a, b = contraction_operands(self.group)
+        names = [n for n, _ in self.group.main.parallel_loops]
+        columns = [n for n in names if n in b.loops() and n not in a.loops()]
+        roles = [n for n in names if n not in columns], columns, [n for n, _ in self.group.main.reduction_loops]
+        cut = frozenset(self.points.sizes)
+        for (i, m), (j, n), (k, s) in product(*(list(self.shapes(loops, cut)) for loops in roles)):
+            yield self.zero + i * j * k, m, n, s
 
-    @cached_property
+    @property
     def vector(self) -> Numbers:
         """Cycles of all vector instructions."""
-        total = 0 * self.one
-        for place, nest in enumerate(self.group.nests):
-            if nest.kind != CONTRACTION:
-                total = total + self._vector_nest(place, nest)
-        return total
+        return self.known(Estimator._vector)
+
+    def _vector(self) -> Any:
+        nests = [(place, nest) for place, nest in enumerate(self.group.nests) if nest.kind != CONTRACTION]
+        return sum((self._vector_nest(*each) for each in nests), start=self.zero)
 
     def _vector_nest(self, place: int, nest: Nest) -> Any:
-        calls = prod((self.counts[n] for n in self.order if n in nest.extents), start=1)
-        calls = np.maximum(calls, self.tiles)
-        total, unit = 0 * self.one, self.machine.vector
+        calls = np.maximum(self.counts(frozenset(self.points.sizes).intersection(nest.extents)), self.tiles)
+        total, unit = self.zero, self.machine.vector
         for number, function in enumerate(names := functions(nest)):
             over_box = nest.update != "=" and number < len(names) - 1
             scratch = self.plan.scratch.get(place, 0)
             size = self.element_bytes(self.plan.buffers[scratch])
-            work = self.box(scratch, self.parallel) / size * self.tiles if over_box else nest.iterations
+            work = self.box(scratch, self._outputs) / size * self.tiles if over_box else nest.iterations
             cycles = unit.cycles.get(function, 1)
             total = total + work / unit.lanes * cycles + calls * (unit.pipeline_cycles + cycles / 2)
         return total
-
-    @cached_property
-    def inner(self) -> Numbers:
-        """How often the main nest runs on a tile."""
-        return self.visits(len(self.order))
 
     @cached_property
     def _steps(self) -> list[int]:
@@ -112,80 +140,148 @@ class Estimator(Volumes):
     def _main(self) -> str:
         return unit_of(self.group.main)
 
-    def cycles(self, levels: tuple[int, ...], slots: tuple[int, ...]) -> Numbers:
+    @property
+    def compute(self) -> Numbers:
+        """Cycles of the main nest's unit."""
+        return self.matrix if self._main == "matrix" else self.vector
+
+    def floor(self, choice: Choice) -> Numbers:
+        """Cycles that `cycles` is never below, whatever the slots: of the arithmetic or of the DRAM channel."""
+        return np.maximum(self.compute, self._channel(choice))
+
+    def least(self, choice: Choice) -> Numbers:
+        """The same with loads into a buffer's only slot, during which nothing is computed."""
+        alone = self.zero
+        for index, buffer in enumerate(self.plan.buffers):
+            if buffer.loaded and choice.levels[index]:
+                rest = self.transfer(index, choice) * (1 - 1 / self.counts(choice.around(index)))
+                alone = alone + rest * (choice.slots[index] == 1)
+        return np.maximum(self.compute + alone, self._channel(choice))
+
+    def _channel(self, choice: Choice) -> Numbers:
+        """Cycles that the DRAM channel is taken for."""
+        return self.known(Estimator._channel_cycles, choice.arounds)
+
+    def _channel_cycles(self, arounds: tuple[frozenset[str], ...]) -> Any:
+        transfers = self.zero
+        for index, (buffer, around) in enumerate(zip(self.plan.buffers, arounds, strict=True)):
+            if (buffer.loaded or buffer.stored) and not self._from_sram(index):
+                transfers = transfers + self.counts(around)
+        return self.known(Estimator._dram_bytes, arounds) / self.machine.dram_bytes_per_cycle + 0.5 * transfers
+
+    def cycles(self, choice: Choice) -> Numbers:
         """Estimated cycles of the whole group."""
-        moves = self._moves(levels)
-        contracts = self._main == "matrix"
-        compute, runs = (self.matrix, self.inner) if contracts else (self.vector, self.tiles)
+        moves = self._moves(choice)
+        contracts, compute = self._main == "matrix", self.compute
+        runs = self.inner if contracts else self.tiles
         moved = np.maximum(moves.channel, moves.first + moves.store) - moves.last + compute / runs
-        pauses = self._pauses(levels, moves.first + compute / runs + moves.last)
-        total = np.maximum(self._waiting(compute, levels, slots, moves) + pauses, moved)
-        total = np.maximum(total, self._issued(levels, slots))
+        pauses = self._pauses(choice, moves.first + compute / runs + moves.last)
+        total = np.maximum(self._waiting(compute, choice, moves) + pauses, moved)
+        total = np.maximum(total, self._issued(choice))
         if contracts:
             after = self.vector / self.tiles
             total = np.maximum(total + after, moves.first + compute / self.tiles + self.vector)
         return total + moves.last
 
-    def _pauses(self, levels: tuple[int, ...], each: Numbers) -> Numbers:
-        """What the chunks of a weight take besides: all units run dry between two, and the first is waited for."""
-        chunks = self.chunks(levels)
-        first = sum(self._shared(index) for index, buffer in enumerate(self.plan.buffers) if buffer.packed)
-        return np.maximum(0, chunks - 1) * each + np.where(chunks > 0, first / np.maximum(1, chunks), 0)
+    def dram_bytes(self, choice: Choice) -> Numbers:
+        """Bytes to and from DRAM, exactly; of a weight through the SRAM what the core has to bear."""
+        return self.known(Estimator._dram_bytes, choice.arounds)
+
+    def _dram_bytes(self, arounds: tuple[frozenset[str], ...]) -> Any:
+        total = self.zero
+        for index, (buffer, around) in enumerate(zip(self.plan.buffers, arounds, strict=True)):
+            if self.staging and buffer.packed:
+                total = total + self.once(index) * self.staging.share
+            elif (buffer.loaded or buffer.stored) and not self.resident(index):
+                total = total + self.moved(index, around)
+        return total
+
+    def _from_sram(self, index: int) -> bool:
+        """Whether a buffer's tiles come from or go to the SRAM."""
+        return self.resident(index) or bool(self.staging and self.plan.buffers[index].packed)
+
+    def chunks(self, choice: Choice) -> Numbers:
+        """In how many chunks the packed weight comes through the SRAM: 0 if it does not, -1 where that can't be.
+
+        One for each tile of the outermost loop, if the weight has that loop, else all at once.
+        """
+        index = next((i for i, buffer in enumerate(self.plan.buffers) if buffer.packed), None)
+        if self.staging is None or index is None:
+            return self.zero
+        number, largest = self.zero + 1, self.zero + self.once(index)
+        if choice.levels[index] and (outer := choice.order[0]) in self.plan.buffers[index].access.loops():
+            number = self.count(outer)
+            largest = largest * self.size(outer) / self.group.extents[outer]
+        return np.where(largest <= self.staging.slot_bytes, number, -1)
+
+    def _pauses(self, choice: Choice, each: Numbers) -> Numbers:
+        """What the chunks of a weight take besides: all units run dry between two, and the first is waited for, or,
+        with one slot, all of them are."""
+        chunks = self.chunks(choice)
+        loads = sum(self._shared(index) for index, buffer in enumerate(self.plan.buffers) if buffer.packed)
+        awaited = 1 if self.staging and self.staging.slots == 1 else 1 / np.maximum(1, chunks)
+        return np.maximum(0, chunks - 1) * each + np.where(chunks > 0, loads * awaited, 0)
 
     def _shared(self, index: int) -> float:
         """Cycles of the DRAM channel for a core's share of a weight that the movers load."""
         share = self.staging.share if self.staging else 0
         return self.once(index) * share / self.machine.dram_bytes_per_cycle
 
-    def _moves(self, levels: tuple[int, ...]) -> _Moves:
-        load, store, channel, first, last = (0 * self.one for _ in range(5))
-        for index, (buffer, level) in enumerate(zip(self.plan.buffers, levels, strict=True)):
-            if not (buffer.loaded or buffer.stored):
-                continue
-            time, visits = self.transfer(index, level), self.visits(level)
-            if self.staging and buffer.packed:
-                channel = channel + self._shared(index)
-            else:
-                moved = self.traffic(index, level) * self.bursts(index, level)
-                channel = channel + moved / self.machine.dram_bytes_per_cycle + 0.5 * visits
-            if buffer.loaded:
-                load, first = load + time, first + time / visits
-            else:
-                store, last = store + time, last + time / visits
-        return _Moves(load, store, channel, first, last)
+    def _moves(self, choice: Choice) -> _Moves:
+        load, store, first, last = (self.zero for _ in range(4))
+        for index, buffer in enumerate(self.plan.buffers):
+            if buffer.loaded or buffer.stored:
+                time = self.transfer(index, choice)
+                each = time / self.counts(choice.around(index))
+                if buffer.loaded:
+                    load, first = load + time, first + each
+                else:
+                    store, last = store + time, last + each
+        return _Moves(load, store, self._channel(choice), first, last)
 
-    def transfer(self, index: int, level: int) -> Numbers:
+    def transfer(self, index: int, choice: Choice) -> Numbers:
         """Cycles for which a buffer's tiles keep the load or the store unit busy."""
-        latency, width = self.machine.dram.latency_cycles, self.machine.dram_bytes_per_cycle / self.bursts(index, level)
-        if self.staging and self.machine.sram and self.plan.buffers[index].packed:
-            latency = self.machine.sram.latency_cycles
-            width = self.machine.sram.bandwidth_bytes_per_second / self.machine.clock_hz
-        cycles: Numbers = self.visits(level) * (latency + 0.5) + self.traffic(index, level, True) / width
-        return cycles
+        return self.known(Estimator._transfer, index, choice.around(index))
 
-    def _issued(self, levels: tuple[int, ...], slots: tuple[int, ...]) -> Numbers:
+    def _transfer(self, index: int, around: frozenset[str]) -> Any:
+        machine, visits = self.machine, self.counts(around)
+        latency, loads = machine.dram.latency_cycles, self.moved(index, around) / machine.dram_bytes_per_cycle
+        if machine.sram and self._from_sram(index):
+            latency, width = machine.sram.latency_cycles, machine.sram.bandwidth_bytes_per_second / machine.clock_hz
+            loads = self.inside(index, around) / width
+        filled: Any = 0
+        if not self.plan.buffers[index].packed:
+            filled = self.covered(index, around) - self.inside(index, around)
+        fill_width = machine.transfer_bytes_per_cycle or machine.dram_bytes_per_cycle
+        return visits * (latency + 0.5) + loads + filled / fill_width
+
+    def _issued(self, choice: Choice) -> Numbers:
         """The instructions that control issues, one a cycle."""
         total = self.inner * self._steps[0] + self.tiles * sum(self._steps[1:]) + 1
-        total = total + sum(self.visits(depth) for depth in range(len(self.order)))
-        for buffer, level, slot in zip(self.plan.buffers, levels, slots, strict=True):
+        for depth in range(len(choice.order)):
+            total = total + self.counts(frozenset(choice.order[:depth]))
+        for index, buffer in enumerate(self.plan.buffers):
             if len(buffer.units) > 1:
                 each = 2 * len(buffer.units) + buffer.loaded + buffer.stored
-                total = total + self.visits(level) * each + 2 * slot
+                total = total + self.counts(choice.around(index)) * each + 2 * choice.slots[index]
         return total
 
-    def _waiting(self, compute: Numbers, levels: tuple[int, ...], slots: tuple[int, ...], moves: _Moves) -> Numbers:
+    def _waiting(self, compute: Numbers, choice: Choice, moves: _Moves) -> Numbers:
         """The first loads, the main unit's work, and its waits for tiles that are loaded too late to hide behind it.
 
         Level by level from the inside: tiles of one slot are loaded while nothing is computed; of two, while the main
         unit does what is `ahead`, the part of its work on a tile that its queue holds when the next load is issued and
-        that the stored buffer has room for, since loads come before stores.
+        that the stored buffer has room for, since loads come before stores; and no more than two tiles of the loads
+        inside, which the load unit has to get rid of first.
         """
-        time, ending, deeper = compute + self._held(slots, moves), 0 * self.one, 0 * self.one
-        room = next(slot for buffer, slot in zip(self.plan.buffers, slots, strict=True) if buffer.stored)
-        for at in self._levels(levels, slots):
+        time, ending, deeper, inner = compute + self._held(choice, moves), self.zero, self.zero, self.zero
+        room = next(slot for buffer, slot in zip(self.plan.buffers, choice.slots, strict=True) if buffer.stored)
+        for at in self._levels(choice):
             ahead = np.minimum(
                 1, np.minimum(self.machine.control.queue_depth / at.entries, room * at.visits / self.tiles)
             )
+            ahead = np.minimum(ahead, SLOTS * at.visits / np.maximum(at.visits, inner))
+            inner = np.maximum(inner, at.visits * (at.single + at.double > 0))
             alone = at.single + (at.double * np.minimum(1, self.tiles / at.visits) if self._stops else 0)
             late = at.single + at.double - alone
             rest = 1 - 1 / at.visits
@@ -194,22 +290,25 @@ class Estimator(Volumes):
             deeper = deeper + at.single + at.double
         return np.maximum(moves.first + time, ending)
 
-    def _levels(self, levels: tuple[int, ...], slots: tuple[int, ...]) -> Iterator[_Level]:
+    def _levels(self, choice: Choice) -> Iterator[_Level]:
         entries = self.inner * self._steps[0]
-        for level in sorted(set(levels), reverse=True):
-            visits, loads = self.visits(level), [0 * self.one, 0 * self.one]
-            for index, (buffer, at, slot) in enumerate(zip(self.plan.buffers, levels, slots, strict=True)):
-                if at == level and len(buffer.units) > 1:
+        for level in sorted(set(choice.levels), reverse=True):
+            visits, single, double = self.counts(frozenset(choice.order[:level])), self.zero, self.zero
+            for index, buffer in enumerate(self.plan.buffers):
+                if choice.levels[index] == level and len(buffer.units) > 1:
                     entries = entries + 2 * visits * (self._main in buffer.units)
-                    loads[slot - 1] = loads[slot - 1] + (self.transfer(index, level) if buffer.loaded else 0)
-            yield _Level(visits, loads[0], loads[1], entries / visits)
+                    if buffer.loaded:
+                        alone, time = choice.slots[index] == 1, self.transfer(index, choice)
+                        single, double = single + time * alone, double + time * (1 - alone)
+            yield _Level(visits, single, double, entries / visits)
 
-    def _held(self, slots: tuple[int, ...], moves: _Moves) -> Numbers:
+    def _held(self, choice: Choice, moves: _Moves) -> Numbers:
         """What the main unit waits for because a buffer's only slot is still being worked on or stored."""
-        time = self.vector if self._stops and self._main == "matrix" else 0 * self.one
-        for buffer, slot in zip(self.plan.buffers, slots, strict=True):
-            if slot == 1 and not buffer.loaded and len(buffer.units) > 1:
-                time = time + (moves.store if buffer.stored else 0) + (self.vector if "matrix" in buffer.units else 0)
+        time = self.vector if self._stops and self._main == "matrix" else self.zero
+        for buffer, slot in zip(self.plan.buffers, choice.slots, strict=True):
+            if not buffer.loaded and len(buffer.units) > 1:
+                each = (moves.store if buffer.stored else 0) + (self.vector if "matrix" in buffer.units else 0)
+                time = time + each * (slot == 1)
         return time * (1 - 1 / self.tiles)
 
     @cached_property

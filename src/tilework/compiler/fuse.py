@@ -7,83 +7,92 @@ without overlap: then its loops are a split of the group's loops and nothing is 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Sequence
 
 from tilework.compiler.group import Group, restrict
-from tilework.compiler.reshape import absorb, absorbs, copies
+from tilework.compiler.renaming import Statement
+from tilework.compiler.rows import Block, find_blocks
+from tilework.compiler.statement import Statements, statements
 from tilework.network.graph import Graph, Node, Tensor
-from tilework.network.nest import COPY, ELEMENTWISE, REDUCTION, Access, Affine, Nest
+from tilework.network.nest import CONTRACTION, COPY, ELEMENTWISE, REDUCTION, Access, Affine, Nest
+from tilework.network.operation import Shape
 
+Worth = Callable[[Group, tuple[Group, Group]], bool]
 MAX_NESTS = 16  # of a group: each may bring operands, which share the scratchpad and the tokens
 
 
-@dataclass(frozen=True)
-class _Statement:
-    node: Node
-    nest: Nest
-
-
-def fuse(graph: Graph, across: bool = True) -> tuple[Group, ...]:
+def fuse(graph: Graph, across: bool = True, worth: Worth | None = None) -> tuple[Group, ...]:
     """The groups of a graph, in an order in which they can run; unless `across`, only nests of one node share any."""
-    statements, tensors = _statements(graph)
-    reads = Counter(a.tensor for s in statements for a in s.nest.reads) + Counter(graph.outputs)
-    writes = Counter(s.nest.output.tensor for s in statements)
-    passing = {name for name, times in writes.items() if times == reads[name] == 1}
-    groups: list[Group] = []
-    made_by: dict[str, int] = {}
-    for statement in statements:
-        place = _joins(statement, groups, made_by, passing)
-        if place is None or not (across or groups[place].name == statement.node.name):
-            place = len(groups)
-            groups.append(_start(statement, tensors))
-        else:
-            groups[place] = _join(groups[place], statement, tensors)
-        made_by[statement.nest.output.tensor] = place
-    return tuple(groups)
+    return grouped(statements(graph, across), across, worth)
 
 
-def _statements(graph: Graph) -> tuple[list[_Statement], dict[str, Tensor]]:
-    """Every nest of the graph, reshapes absorbed into the contractions that read them or made copies."""
-    tensors = dict(graph.tensors)
-    aliases = {n.name: n.inputs[0] for n in graph.nodes if graph.expansion(n).is_alias}
-    wanted = _must_exist(graph, aliases)
-    statements: list[_Statement] = []
-    for node in graph.nodes:
-        tensors |= {t.name: t for t in graph.temporaries(node)}
-        if node.name in wanted:
-            nests, between = copies(tensors[node.inputs[0]], tensors[node.name])
-            tensors |= {t.name: t for t in between}
-            statements += [_Statement(node, nest) for nest in nests]
-        elif node.name not in aliases:
-            absorbed = set(node.inputs) & (aliases.keys() - wanted)
-            statements += [_Statement(node, _absorb(nest, absorbed, aliases, tensors)) for nest in graph.nests(node)]
-    return statements, tensors
+def grouped(given: Statements, across: bool = True, worth: Worth | None = None) -> tuple[Group, ...]:
+    """The groups of a graph's nests.
 
-
-def _must_exist(graph: Graph, aliases: dict[str, str]) -> set[str]:
-    """Aliases that must be made as tensors: outputs, and those that something reads and cannot absorb.
-
-    A contraction absorbs one alias that it reads once: two reads would have to be split alike.
+    `worth` says whether a group of a contraction and of rows is better than the two apart; without it they are apart.
     """
-    wanted = aliases.keys() & set(graph.outputs)
-    for node in graph.nodes:
-        read = aliases.keys() & set(node.inputs)
-        for name in read:
-            reads = [(n, a) for n in graph.nests(node) for a in n.reads if a.tensor == name]
-            shapes = graph.tensors[aliases[name]].shape, graph.tensors[name].shape
-            if len(reads) != 1 or len(read) > 1 or not absorbs(*reads[0], *shapes):
-                wanted.add(name)
-    return wanted
+    return _Fusion(given, across, worth).groups()
 
 
-def _absorb(nest: Nest, absorbed: set[str], aliases: dict[str, str], tensors: dict[str, Tensor]) -> Nest:
-    for access in nest.reads:
-        if access.tensor in absorbed:
-            nest = absorb(nest, access, tensors[aliases[access.tensor]], tensors[access.tensor].shape)
-    return nest
+class _Fusion:
+    def __init__(self, given: Statements, across: bool, worth: Worth | None) -> None:
+        self.statements, self.tensors, self.across, self.worth = given.items, given.tensors, across, worth
+        self.reads = Counter(a.tensor for s in given.items for a in s.nest.reads) + Counter(given.outputs)
+        writes = Counter(s.nest.output.tensor for s in given.items)
+        self.once = {name for name, times in writes.items() if times == 1}
+        self.passing = {name for name in self.once if self.reads[name] == 1}
+        self.blocks = {
+            place: block for block in find_blocks(given.items, given.outputs, across) for place in block.places
+        }
+        self.found: list[Group] = []
+        self.made_by: dict[str, int] = {}
+
+    def groups(self) -> tuple[Group, ...]:
+        for place, statement in enumerate(self.statements):
+            block = self.blocks.get(place)
+            if block is None:
+                self.add(statement)
+            elif place == block.places[-1]:
+                self.add_block(block)
+        return tuple(self.found)
+
+    def add(self, statement: Statement) -> None:
+        place = _joins(statement, self.found, self.made_by, self.passing)
+        if place is None or not (self.across or self.found[place].name == statement.node.name):
+            place = len(self.found)
+            self.found.append(_start(statement, self.tensors))
+        else:
+            self.found[place] = _join(self.found[place], statement, self.tensors)
+        self.made_by[statement.nest.output.tensor] = place
+
+    def add_block(self, block: Block) -> None:
+        """A block is a group, or goes on with the last one, if that makes what only the block reads."""
+        nodes = [self.statements[place].node for place in block.places]
+        alone = _block_group(block, nodes, self.tensors)
+        place = len(self.found)
+        if self.across and self.found:
+            last = self.found[-1]
+            both = self._both(last, alone)
+            if both and (last.main.kind != CONTRACTION or (self.worth and self.worth(both, (last, alone)))):
+                self.found.pop()
+                alone, place = both, place - 1
+        self.found.append(alone)
+        self.made_by[alone.output.tensor] = place
+
+    def _both(self, first: Group, then: Group) -> Group | None:
+        name = first.output.tensor
+        reads = [access for _, access in then.external_reads if access.tensor == name]
+        times = sum(access.tensor == name for nest in then.nests for access in nest.reads)
+        if len(set(reads)) != 1 or self.reads[name] != times or name not in self.once:
+            return None
+        shape = self.tensors[name].shape
+        whole = all(axis.bounds(then.extents) == (0, n - 1) for axis, n in zip(reads[0].index, shape, strict=True))
+        if len(first.nests) + len(then.nests) > MAX_NESTS or not whole or not _own_loops(reads[0]):
+            return None
+        return _after(first, then, reads[0])
 
 
-def _start(statement: _Statement, tensors: dict[str, Tensor]) -> Group:
+def _start(statement: Statement, tensors: dict[str, Tensor]) -> Group:
     nest = statement.nest
     touched = {nest.output.tensor, *(a.tensor for a in nest.reads)}
     return Group(
@@ -91,7 +100,7 @@ def _start(statement: _Statement, tensors: dict[str, Tensor]) -> Group:
     )
 
 
-def _joins(statement: _Statement, groups: list[Group], made_by: dict[str, int], passing: set[str]) -> int | None:
+def _joins(statement: Statement, groups: list[Group], made_by: dict[str, int], passing: set[str]) -> int | None:
     """The group that a nest may join: the last that makes an operand of it.
 
     The operand must be `passing`: made by that group alone and read by this nest alone.
@@ -104,14 +113,14 @@ def _joins(statement: _Statement, groups: list[Group], made_by: dict[str, int], 
     group = groups[place]
     if group.output.tensor != access.tensor or access.tensor not in passing or len(group.nests) == MAX_NESTS:
         return None
-    return place if _is_pointwise(nest, access, group) or _is_window(nest, access, group) else None
+    whole = covers(nest, access, group.tensors[access.tensor].shape)
+    return place if whole or _is_window(nest, access, group) else None
 
 
-def _is_pointwise(nest: Nest, access: Access, group: Group) -> bool:
-    """Whether a nest goes through the whole of an operand, place by place."""
-    if nest.kind not in (ELEMENTWISE, COPY) or access.index != nest.output.index or not _own_loops(nest.output):
+def covers(nest: Nest, access: Access, shape: Shape) -> bool:
+    """Whether a nest goes through the whole of an operand of this shape, place by place."""
+    if nest.kind not in (ELEMENTWISE, COPY) or not _own_loops(access) or access.loops() != nest.extents.keys():
         return False
-    shape = group.tensors[access.tensor].shape
     return all(axis.bounds(nest.extents) == (0, size - 1) for axis, size in zip(access.index, shape, strict=True))
 
 
@@ -136,9 +145,14 @@ def _is_window(nest: Nest, access: Access, group: Group) -> bool:
         low, high = axis.bounds(nest.extents)
         if low < 0 or high >= size or axis.offset:
             return False
-        if len(axis.terms) > 1 and not (_is_loop(made) and _side_by_side(nest, axis)):
+        if len(axis.terms) > 1 and not (_is_loop(made) and _side_by_side(nest, axis) and _is_free(made, group)):
             return False
     return True
+
+
+def _is_free(index: Affine, group: Group) -> bool:
+    """Whether no nest of a group needs all of a loop at once: a window may leave out its end."""
+    return all(n in nest.output.loops() for n, _ in index.terms for nest in group.nests if n in nest.extents)
 
 
 def _side_by_side(nest: Nest, axis: Affine) -> bool:
@@ -146,7 +160,42 @@ def _side_by_side(nest: Nest, axis: Affine) -> bool:
     return len(axis.terms) == 2 and step == 1 and stride == nest.extents[inner]
 
 
-def _join(group: Group, statement: _Statement, tensors: dict[str, Tensor]) -> Group:
+def _block_group(block: Block, nodes: Sequence[Node], tensors: dict[str, Tensor]) -> Group:
+    touched = {a.tensor for nest in block.nests for a in (nest.output, *nest.reads)}
+    operations = {node.name: node.operation for node in nodes}
+    return Group(
+        tuple(operations),
+        "+".join(operations.values()),
+        tuple(block.loops.items()),
+        tuple(block.nests),
+        {name: tensors[name] for name in touched},
+    )
+
+
+def _after(first: Group, then: Group, read: Access) -> Group:
+    """Both groups as one: the loops by which the second reads the first's output become those that write it."""
+    values = {axis.terms[0][0]: made for axis, made in zip(read.index, first.output.index, strict=True)}
+    names = {name: _fresh(name, first.extents) for name, _ in then.loops if name not in values}
+    values |= {old: Affine(((new, 1),)) for old, new in names.items()}
+    loops = (*first.loops, *((names[name], extent) for name, extent in then.loops if name in names))
+    nests = []
+    for nest in then.nests:
+        used = {n for old, _ in nest.loops for n, _ in values[old].terms}
+        nests.append(nest.substitute(values, restrict(loops, used)))
+    operations = dict(zip(then.nodes, then.operation.split("+"), strict=True))
+    operations |= dict(zip(first.nodes, first.operation.split("+"), strict=True))
+    nodes = tuple(dict.fromkeys((*first.nodes, *then.nodes)))
+    label = "+".join(operations[node] for node in nodes)
+    return Group(nodes, label, loops, (*first.nests, *nests), first.tensors | then.tensors)
+
+
+def _fresh(name: str, taken: Container[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _join(group: Group, statement: Statement, tensors: dict[str, Tensor]) -> Group:
     nest = statement.nest
     access = next(a for a in nest.reads if a.tensor == group.output.tensor)
     group, nest = _split_windows(group, nest, access)

@@ -1,20 +1,22 @@
-"""What the processor can't compute: at the two ends of a network the host does it.
+"""What the processor can't compute, the host does: a network is cut into segments, for one and the other in turn.
 
-A node belongs to the host if it is no affine nest or computes with integers. Those that no contraction comes before run
-before the program, with everything that they need; the others run after it, with everything that needs them.
+A node belongs to the host if it is no affine nest, if it computes with integers, or if a nest of it is none that the
+processor runs. The cut has as few segments as the graph allows; a segment of the processor without any contraction
+goes to the host too, which works before and after it anyway.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from tilework.errors import CompileError, NetworkError
+from tilework.compiler.runnable import why_not
+from tilework.errors import CompileError
 from tilework.network.execute import execute
 from tilework.network.graph import FLOATING_BYTES, INPUT, Graph, Node
 from tilework.network.nest import CONTRACTION, Access, Apply, Nest
@@ -24,56 +26,43 @@ Array = npt.NDArray[Any]
 
 HALVES = ("float16", "bfloat16")
 TRUTHS = ("less", "equal", "and", "or", "not")
+ALONE = "stands between nodes of the host without a contraction"
 
 
 @dataclass(frozen=True)
-class Cut:
-    """A network in three: what the host does before the program, what the processor does, what the host does after it.
+class Segment:
+    """Nodes that run on one side as a graph of their own: its inputs are the network's and values of earlier segments.
 
-    `before` and `after` are None where there is nothing to do. Their inputs are inputs of the network and values of
-    the parts before them. `operations` names each node of the host, with the reason.
+    `operations` names each node of the host, with the reason; it is empty for the processor's segments.
     """
 
-    device: Graph
-    before: Graph | None = None
-    after: Graph | None = None
+    graph: Graph
+    on_host: bool = False
     operations: tuple[str, ...] = ()
-
-    def prepare(self, network: Graph, inputs: Mapping[str, Array], weights: Weights) -> dict[str, Array]:
-        """The network's inputs and the values that the program or the host need of them.
-
-        Who knows the program's own inputs may give those in place of the network's, if all outputs are the program's.
-        Raises NetworkError for other inputs, and where the host has no rule for a value.
-        """
-        names = [tensor.name for tensor in self.device.inputs]
-        if set(names) == set(inputs) and set(network.outputs) <= set(self.device.outputs):
-            return dict(inputs)
-        own = [tensor.name for tensor in network.inputs]
-        if set(own) != set(inputs):
-            raise NetworkError(f"the inputs must be {', '.join(own)}, not {', '.join(inputs) or 'none'}")
-        if self.before is None:
-            return dict(inputs)
-        try:
-            return {**inputs, **evaluate(self.before, weights, {t.name: inputs[t.name] for t in self.before.inputs})}
-        except NetworkError as error:
-            raise NetworkError(f"{error}; give the program's own inputs instead: {', '.join(names)}") from None
-
-    def finish(self, values: Mapping[str, Array], outputs: Iterable[str], weights: Weights) -> dict[str, Array]:
-        """The network's outputs by name, from all values so far: inputs, the host's and the program's."""
-        late = {}
-        if self.after is not None:
-            late = evaluate(self.after, weights, {t.name: values[t.name] for t in self.after.inputs})
-        return {name: late[name] if name in late else values[name] for name in outputs}
 
 
 def evaluate(graph: Graph, weights: Weights, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """The values of a graph's outputs in NumPy, with float32 in place of float16 and bfloat16."""
-    wide = {t.name: "float32" if t.dtype in HALVES else t.dtype for t in graph.sources}
-    sources = [replace(t, dtype=wide[t.name]) for t in graph.sources]
-    nodes = [replace(n, dtype="float32" if n.dtype in HALVES else n.dtype) for n in graph.nodes]
-    makers = {name: partial(_fitting, weights, name, wide.get(name)) for name in weights}
-    given = {name: np.asarray(values).astype(wide[name], copy=False) for name, values in inputs.items()}
-    return execute(graph.replace(sources, nodes, graph.outputs), Weights(makers, weights.origin), given)
+    wide, values = widened(graph, weights)
+    return execute(wide, values, inputs)
+
+
+def widened(graph: Graph, weights: Weights) -> tuple[Graph, Weights]:
+    """The graph with float32 in place of float16 and bfloat16, and its weights in its dtypes."""
+    sources = [replace(t, dtype=_wide(t.dtype)) for t in graph.sources]
+    nodes = [replace(node, dtype=_wide(node.dtype)) for node in graph.nodes]
+    dtypes = {t.name: t.dtype for t in sources}
+    makers = {name: partial(_fitting, weights, name, dtypes.get(name)) for name in weights}
+    return graph.replace(sources, nodes, graph.outputs), Weights(makers, weights.origin)
+
+
+def _wide(dtype: str) -> str:
+    return "float32" if dtype in HALVES else dtype
+
+
+def _fitting(weights: Weights, name: str, dtype: str | None) -> Array:
+    values = weights[name]
+    return values if dtype is None else values.astype(dtype, copy=False)
 
 
 def part(graph: Graph, nodes: Iterable[Node], outputs: Iterable[str]) -> Graph:
@@ -87,41 +76,68 @@ def part(graph: Graph, nodes: Iterable[Node], outputs: Iterable[str]) -> Graph:
     return graph.replace(sources, kept, outputs)
 
 
-def cut(graph: Graph) -> Cut:
-    """Cut a network at the borders between the host and the processor.
+def cut(graph: Graph) -> tuple[Segment, ...]:
+    """The segments of a network in the order in which they run.
 
-    Raises CompileError where a node of the host has contractions before and behind it, and where all is the host's.
+    Raises CompileError where nothing is left for the processor.
     """
     reasons = {node.name: reason for node in graph.nodes if (reason := _reason(graph, node))}
     if not reasons:
-        return Cut(graph)
-    late = _late(graph, reasons)
-    early = _early(graph, reasons, late)
-    device = [node for node in graph.nodes if node.name not in early and node.name not in late]
-    if not device:
-        node = next(node for node in graph.nodes if node.name in reasons)
+        return (Segment(graph),)
+    steps = _steps(graph, reasons)
+    while alone := _alone(graph, steps, reasons):
+        reasons |= dict.fromkeys(alone, ALONE)
+        steps = _steps(graph, reasons)
+    if all(node.name in reasons for node in graph.nodes):
+        node = graph.nodes[0]
         raise CompileError(
             f"network {graph.name} must have a node for the processor to be compiled, not only such as {node.name} "
             f"({node.label}), which {reasons[node.name]}"
         )
-    names = {node.name for node in device}
-    behind = {name for node in graph.nodes if node.name in late for name in node.inputs} | set(graph.outputs)
-    ahead = behind | {name for node in device for name in node.inputs}
-    return Cut(
-        part(graph, device, [name for name in graph.tensors if name in behind and name in names]),
-        _side(graph, early, [name for name in graph.tensors if name in ahead and name in early]),
-        _side(graph, late, [name for name in graph.outputs if name in late]),
-        tuple(f"{n.label} {n.name}: {(early | late)[n.name]}" for n in graph.nodes if n.name in early | late),
+    return tuple(_segment(graph, step, reasons) for step in steps)
+
+
+def _segment(graph: Graph, nodes: list[Node], reasons: Mapping[str, str]) -> Segment:
+    names = {node.name for node in nodes}
+    read = {name for node in graph.nodes if node.name not in names for name in node.inputs} | set(graph.outputs)
+    on_host = nodes[0].name in reasons
+    return Segment(
+        part(graph, nodes, [name for name in graph.tensors if name in names and name in read]),
+        on_host,
+        tuple(f"{node.label} {node.name}: {reasons[node.name]}" for node in nodes) if on_host else (),
     )
 
 
-def _fitting(weights: Weights, name: str, dtype: str | None) -> Array:
-    values = weights[name]
-    return values if dtype is None else values.astype(dtype, copy=False)
+def _steps(graph: Graph, hosts: Collection[str]) -> list[list[Node]]:
+    """The nodes in groups of one side each, as few as there can be: the last is whichever side's gives fewer."""
+    return min((_steps_to(graph, hosts, last) for last in (False, True)), key=len)
 
 
-def _side(graph: Graph, names: Mapping[str, str], outputs: list[str]) -> Graph | None:
-    return part(graph, [node for node in graph.nodes if node.name in names], outputs) if names else None
+def _steps_to(graph: Graph, hosts: Collection[str], last: bool) -> list[list[Node]]:
+    """Each node runs as late as its readers allow: in as many switches before the end as lie on its longest way."""
+    switches: dict[str, int] = {}
+    readers: dict[str, list[str]] = defaultdict(list)
+    for node in reversed(graph.nodes):
+        side = node.name in hosts
+        ways = [switches[reader] + (side != (reader in hosts)) for reader in readers[node.name]]
+        switches[node.name] = max(ways, default=int(side != last))
+        for name in node.inputs:
+            readers[name].append(node.name)
+    steps: dict[int, list[Node]] = defaultdict(list)
+    for node in graph.nodes:
+        steps[switches[node.name]].append(node)
+    return [steps[number] for number in sorted(steps, reverse=True)]
+
+
+def _alone(graph: Graph, steps: list[list[Node]], hosts: Collection[str]) -> list[str]:
+    """The nodes of the processor's steps that have no contraction, as long as another step of it has one."""
+    ours = [step for step in steps if step[0].name not in hosts]
+    without = [step for step in ours if not any(_contracts(graph, node) for node in step)]
+    return [node.name for step in without for node in step] if len(without) < len(ours) else []
+
+
+def _contracts(graph: Graph, node: Node) -> bool:
+    return any(nest.kind == CONTRACTION for nest in graph.expansion(node).nests)
 
 
 def _reason(graph: Graph, node: Node) -> str | None:
@@ -134,7 +150,7 @@ def _reason(graph: Graph, node: Node) -> str | None:
             return f"computes with {tensor.dtype}"
     if graph.tensors[node.name].dtype == "bool" and not all(_is_truth(graph, nest) for nest in graph.nests(node)):
         return "makes a truth value of a number"
-    return None
+    return why_not(graph, node)
 
 
 def _is_truth(graph: Graph, nest: Nest) -> bool:
@@ -143,40 +159,3 @@ def _is_truth(graph: Graph, nest: Nest) -> bool:
     if isinstance(body, Access):
         return graph.tensors[body.tensor].dtype == "bool" and nest.update in ("=", "max=", "min=")
     return isinstance(body, Apply) and body.function in TRUTHS and nest.update == "="
-
-
-def _late(graph: Graph, reasons: Mapping[str, str]) -> dict[str, str]:
-    """The nodes that the host runs after the program, with the reason."""
-    contracted: set[str] = set()
-    late: dict[str, str] = {}
-    causes: dict[str, str] = {}
-    for node in graph.nodes:
-        contracts = any(nest.kind == CONTRACTION for nest in graph.expansion(node).nests)
-        source = next((name for name in node.inputs if name in late), None)
-        if node.name in reasons:
-            if not contracted.isdisjoint(node.inputs):
-                late[node.name], causes[node.name] = reasons[node.name], node.name
-        elif source is not None and contracts:
-            cause = causes[source]
-            raise CompileError(
-                f"node {cause} {reasons[cause]} and so must stand at the beginning or the end of the network, "
-                f"not between contractions as here, where {node.name} needs it; compile the network in two parts"
-            )
-        elif source is not None:
-            late[node.name], causes[node.name] = f"reads {source}", causes[source]
-        if contracts or not contracted.isdisjoint(node.inputs):
-            contracted.add(node.name)
-    return late
-
-
-def _early(graph: Graph, reasons: Mapping[str, str], late: Mapping[str, str]) -> dict[str, str]:
-    """The nodes that the host runs before the program, with the reason."""
-    early: dict[str, str] = {}
-    needed: dict[str, str] = {}
-    for node in reversed(graph.nodes):
-        if node.name in late:
-            continue
-        if node.name in reasons or node.name in needed:
-            early[node.name] = reasons.get(node.name) or f"is read by {needed[node.name]}"
-            needed |= dict.fromkeys(node.inputs, node.name)
-    return early

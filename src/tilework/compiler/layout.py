@@ -11,9 +11,10 @@ from functools import cached_property
 from math import prod
 
 from tilework.compiler.axes import axis_order, axis_strides
-from tilework.compiler.buffers import Buffer
+from tilework.compiler.buffers import Buffer, packed_loops
 from tilework.compiler.group import Group
 from tilework.compiler.tile import Tiling
+from tilework.isa.blocks import BLOCK
 from tilework.isa.instruction import DTYPES, ELEMENT_BYTES, Operand
 from tilework.network.graph import Tensor
 
@@ -36,15 +37,26 @@ Place = tuple[Run, ...]
 
 @dataclass(frozen=True)
 class Ring:
-    """The two halves of an SRAM: chunk c of a constant lies in half `first` + c, modulo 2."""
+    """The SRAM in one or two slots: chunk c of a constant lies in slot `first` + c, modulo their number.
 
-    half_bytes: int
+    Where there are two, the next chunk comes while the cores work with one, and chunk 0 before the group begins, unless
+    it is `late`. Where there is one, they wait.
+    """
+
+    slot_bytes: int
     first: int
+    slots: int = 2
+    late: bool = False
+
+    @property
+    def meetings(self) -> int:
+        """How many barriers there are before each chunk: what is in its slot is done with, and it is there."""
+        return 3 - self.slots
 
     def operand(self, offset: int, steps: tuple[int, ...], dtype: str) -> Operand:
         """Elements in a row, `offset` bytes behind the beginning of chunk 0, moved by steps within the ring."""
-        wrap = 2 * self.half_bytes
-        phase = (self.first * self.half_bytes + offset) % wrap
+        wrap = self.slots * self.slot_bytes
+        phase = (self.first * self.slot_bytes + offset) % wrap
         strides = (DTYPES[dtype],)
         if not any(steps):
             return Operand("sram", phase, strides, dtype=dtype)
@@ -60,12 +72,16 @@ def linear(place: Place, weights: dict[int, int]) -> tuple[int, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Frame:
-    """A buffer of a group under its tiling, with its base address on chip; all sizes of one tile in bytes."""
+    """A buffer of a group under its tiling, with its base address on chip; all sizes of one tile in bytes.
+
+    A tile may be part of a larger box on chip, which has `held` places along each axis.
+    """
 
     group: Group
     tiling: Tiling
     index: int
     base: int = 0
+    held: tuple[int, ...] = ()
 
     @property
     def buffer(self) -> Buffer:
@@ -78,7 +94,7 @@ class Frame:
 
     @cached_property
     def element_bytes(self) -> int:
-        return DTYPES[self.tensor.dtype]
+        return DTYPES[self.buffer.dtype]
 
     @property
     def level(self) -> int:
@@ -100,16 +116,15 @@ class Frame:
     @cached_property
     def packed_loops(self) -> tuple[str, ...]:
         """The loops of a packed constant, outermost first: outputs, then what is summed, nearest in the input last."""
-        loops = self.buffer.access.loops()
-        inputs = next(a for a in self.group.main.reads if a != self.buffer.access)
-        tensor = self.group.tensors[inputs.tensor]
-        strides = axis_strides(tensor.shape, tensor.dtype)
-        near = {
-            name: abs(c) * stride for axis, stride in zip(inputs.index, strides, strict=True) for name, c in axis.terms
-        }
-        parallel = [n for n, _ in self.group.main.parallel_loops if n in loops]
-        summed = [n for n, _ in self.group.main.reduction_loops if n in loops]
-        return (*parallel, *sorted(summed, key=lambda n: -near.get(n, 0)))
+        return packed_loops(self.group, self.buffer.access)
+
+    def rows(self, ranges: dict[str, int]) -> tuple[int, int]:
+        """How many rows a packed constant has for so many iterations of its loops, and how long each is."""
+        return self.group.rows({name: ranges[name] for name in self.packed_loops})
+
+    def stored_bytes(self, ranges: dict[str, int]) -> int:
+        """Of a packed constant in DRAM."""
+        return int(self.element_bytes * self.group.blocks.stored(*self.rows(ranges), self.element_bytes))
 
     def strides(self, place: Place) -> dict[str, int]:
         """Bytes on chip from one iteration of a loop to the next."""
@@ -128,7 +143,7 @@ class Frame:
     @cached_property
     def chip_strides(self) -> tuple[int, ...]:
         """Bytes on chip from one place of the largest tile to the next, along each axis."""
-        return axis_strides(self.sizes(self.ranges), self.tensor.dtype)
+        return axis_strides(self.held or self.sizes(self.ranges), self.buffer.dtype)
 
     @cached_property
     def dram_strides(self) -> tuple[int, ...]:
@@ -137,7 +152,11 @@ class Frame:
 
     def _dense(self, loops: tuple[str, ...], ranges: dict[str, int]) -> dict[str, int]:
         strides, stride = {}, self.element_bytes
+        reduced = dict(self.group.main.reduction_loops)
+        whole = BLOCK * stride if self.group.blocks.skipped else 1
         for name in reversed(loops):
+            if name not in reduced:
+                stride = -(-stride // whole) * whole
             strides[name] = stride
             stride *= ranges[name]
         return strides
@@ -145,8 +164,11 @@ class Frame:
     @cached_property
     def tile_bytes(self) -> int:
         if self.buffer.packed:
-            return self.element_bytes * prod(self.ranges[n] for n in self.packed_loops)
+            return self._held_bytes(*self.rows(self.ranges))
         return self.element_bytes * prod(self.sizes(self.ranges))
+
+    def _held_bytes(self, outputs: int, summed: int) -> int:
+        return int(self.element_bytes * self.group.blocks.held(outputs, summed, self.element_bytes))
 
     @property
     def slot_bytes(self) -> int:
@@ -156,16 +178,21 @@ class Frame:
     def total_bytes(self) -> int:
         return self.slot_bytes * self.slots
 
-    def operand(self, place: Place, strides: tuple[int, ...], offset: int = 0) -> Operand:
-        """The buffer's current tile, `offset` bytes in, moved on by the tile loops that this tile covers whole."""
+    def operand(self, place: Place, strides: tuple[int, ...], offset: int = 0, dtype: str | None = None) -> Operand:
+        """The buffer's current tile, `offset` bytes in, moved on by the tile loops that this tile covers whole.
+
+        `dtype` is what the elements are now, of the size of the buffer's: its tensor's unless said otherwise.
+        """
         weights = self._slot_weights() if self.slots > 1 else {}
         inner = self.strides(place)
         for depth in range(self.level, len(place)):
             loop = self.tiling.order[depth]
             weights[depth] = inner.get(loop, 0) * self.tiling.tiles[loop]
+            if self.buffer.packed:
+                weights[depth] = self._held_bytes(1, weights[depth] // self.element_bytes)
         constant, steps = linear(place, weights)
         constant += offset
-        dtype = self.tensor.dtype
+        dtype = dtype or self.tensor.dtype
         if self.slots == 1:
             return Operand(self.buffer.memory, self.base + constant, strides, _trim(steps), dtype=dtype)
         wrap = self.total_bytes
@@ -223,7 +250,8 @@ class Frame:
             constant += stride * (low + clip[axis][0])
             weights = {depth: w + stride * axis_weights.get(depth, 0) for depth, w in weights.items()}
         moved, steps = linear(place[: self.level], weights)
-        return Operand("dram", constant + moved, strides, _trim(steps), dtype=self.tensor.dtype)
+        memory = "sram" if self.tensor.name in self.group.resident else "dram"
+        return Operand(memory, constant + moved, strides, _trim(steps), dtype=self.tensor.dtype)
 
     def packed_dram(self, place: Place, address: int) -> Operand:
         """Where the current tile of a packed constant begins: all tiles before it lie before it, without gaps."""
@@ -231,10 +259,10 @@ class Frame:
         return Operand("dram", address + constant, (self.element_bytes,), _trim(steps), dtype=self.tensor.dtype)
 
     def packed_sram(self, place: Place, ring: Ring) -> Operand:
-        """The same in the SRAM, where the chunks of the constant take turns in two halves."""
+        """The same in the SRAM, where the chunks of the constant take turns in its slots."""
         weights = self._packed_weights(place)
         if self.tiling.chunks > 1:
-            weights[0] = ring.half_bytes
+            weights[0] = ring.slot_bytes
         constant, steps = linear(place[: self.level], weights)
         return ring.operand(constant, _trim(steps), self.tensor.dtype)
 
@@ -245,8 +273,7 @@ class Frame:
         for depth, run in enumerate(place[: self.level]):
             loop = self.tiling.order[depth]
             if loop in sizes:
-                rest = prod(size for name, size in sizes.items() if name != loop)
-                weights[depth] = self.element_bytes * rest * self.tiling.tiles[loop]
+                weights[depth] = self.stored_bytes(sizes | {loop: self.tiling.tiles[loop]})
                 sizes[loop] = run.size
         return weights
 

@@ -1,4 +1,4 @@
-"""From a tiled group to instructions: one rule per kind of nest, none per operation.
+"""From a tiled group to instructions.
 
 The code is the tile loops in natural order: load, compute, store. Units run ahead of one another through their queues;
 each buffer hands its slots from unit to unit by tokens, so a load for the next tile starts as soon as a slot is free.
@@ -10,14 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from tilework.compiler.body import Scratch, Source, steps
-from tilework.compiler.buffers import contraction_operands, unit_of
+from tilework.compiler.buffers import unit_of, whole_words
+from tilework.compiler.emit import Emitter
 from tilework.compiler.group import Group
-from tilework.compiler.layout import Frame, Place, Ring, Run, dense_axes, merge
+from tilework.compiler.layout import Frame, Place, Ring, Run, dense_axes
 from tilework.compiler.tile import Tiling
-from tilework.errors import CompileError
-from tilework.isa.instruction import MAX_RANK, MAX_TOKENS, Descriptor, Immediate, Instruction, Operand
-from tilework.network.nest import CONTRACTION, Access, Constant, Nest
+from tilework.isa.blocks import BLOCK
+from tilework.isa.instruction import Immediate, Instruction
 
 BARRIER = Instruction("barrier", scope="chip")
 
@@ -38,53 +37,32 @@ def lower(
     `plain` gives the DRAM address of each tensor, `packed` that of each packed buffer of this group. With a `ring` that
     buffer's tiles come from the SRAM; before each chunk of them all cores and the movers meet at a barrier.
     """
-    backwards = [
-        a for nest in group.nests for a in (nest.output, *nest.reads) for i in a.index for _, c in i.terms if c < 0
-    ]
-    if backwards:
-        raise CompileError(
-            f"an index of {group.name} must grow with its loops, not run backwards in {backwards[0].tensor}"
-        )
-    return _Lowering(group, tiling, plain, packed, ring).code()
+    return Lowering(group, tiling, _allocate(group, tiling), plain, packed, ring).code()
 
 
-class _Lowering:
+class Lowering(Emitter):
+    """The code of a group that is tiled by itself."""
+
     def __init__(
-        self, group: Group, tiling: Tiling, plain: dict[str, int], packed: dict[int, int], ring: Ring | None
+        self,
+        group: Group,
+        tiling: Tiling,
+        frames: list[Frame],
+        plain: dict[str, int],
+        packed: dict[int, int],
+        ring: Ring | None = None,
     ) -> None:
-        self.group, self.tiling, self.plan = group, tiling, tiling.plan
+        super().__init__(group, tiling, frames)
         self.plain, self.packed, self.ring = plain, packed, ring
         self.depth = len(tiling.order)
-        self.frames = self._allocate()
-        self.tokens = self._number_tokens()
-        self.out: list[Instruction] = []
-
-    def _allocate(self) -> list[Frame]:
-        top = {"nram": 0, "wram": 0}
-        frames = []
-        for index, buffer in enumerate(self.plan.buffers):
-            frame = Frame(self.group, self.tiling, index, top[buffer.memory])
-            top[buffer.memory] += frame.total_bytes
-            frames.append(frame)
-        return frames
-
-    def _number_tokens(self) -> list[range]:
-        """For each buffer a token per unit that hands it on: unit j waits for token j and posts the next."""
-        ranges, free = [], 0
-        for buffer in self.plan.buffers:
-            length = len(buffer.units) if len(buffer.units) > 1 else 0
-            ranges.append(range(free, free + length))
-            free += length
-        if free > MAX_TOKENS:
-            raise CompileError(f"{self.group.name} must need at most {MAX_TOKENS} tokens, not {free}; fuse less")
-        return ranges
+        self.tokens = self.plan.tokens
 
     def code(self) -> list[Instruction]:
         free = [(f.buffer.units[0], t[0], f.slots) for f, t in zip(self.frames, self.tokens, strict=True) if t]
         for unit, token, slots in free:
             self.out += [Instruction("post", unit=unit, token=token)] * slots
-        if self.tiling.chunks == 1:
-            self.out.append(BARRIER)
+        if self.ring:
+            self.out += [BARRIER] * (self.ring.late + (self.tiling.chunks == 1) * self.ring.meetings)
         self.level(())
         for unit, token, slots in free:
             self.out += [Instruction("wait", unit=unit, token=token)] * slots
@@ -113,10 +91,11 @@ class _Lowering:
                 self.out.append(Instruction("post", unit=unit, token=self.tokens[index][(stage + 1) % len(units)]))
 
     def items(self, place: Place) -> list[_Item]:
+        """Loads come first, those with a second slot before those that have to wait for their only one."""
         depth, parallel = len(place), self.tiling.parallel
         items = [
             _Item(frozenset({("load", i)}), lambda i=i: self.load(self.frames[i], place))  # type: ignore[misc]
-            for i, frame in enumerate(self.frames)
+            for i, frame in sorted(enumerate(self.frames), key=lambda each: -each[1].slots)
             if frame.buffer.loaded and frame.level == depth
         ]
         if depth < self.depth:
@@ -146,8 +125,8 @@ class _Lowering:
         for run in self.runs(len(place)):
             if run.count > 1:
                 self.out.append(Instruction("loop", count=run.count))
-            if not place and self.tiling.chunks > 1:
-                self.out.append(BARRIER)
+            if self.ring and not place and self.tiling.chunks > 1:
+                self.out += [BARRIER] * self.ring.meetings
             self.level((*place, run))
             if run.count > 1:
                 self.out.append(Instruction("endloop"))
@@ -181,31 +160,10 @@ class _Lowering:
                     found.append(frame.cut(axis, constant + weights[depth] * number, ranges))
         return found
 
-    def emit(self, mnemonic: str, loops: list[tuple[int, ...]], operands: list[Operand | Immediate], add: bool) -> None:
-        """An instruction over merged loops; each loop gives its extent and a stride per operand."""
-        merged = merge(loops, len(operands))
-        if len(merged) > MAX_RANK:
-            raise CompileError(f"a tile of {self.group.name} must have at most {MAX_RANK} loops, not {len(merged)}")
-        placed = [
-            replace(o, strides=tuple(loop[1 + i] for loop in merged)) if isinstance(o, Operand) else o
-            for i, o in enumerate(operands)
-        ]
-        target, *sources = placed
-        assert isinstance(target, Operand)
-        descriptor = Descriptor(tuple(loop[0] for loop in merged), target, tuple(sources))
-        self.out.append(Instruction(mnemonic, descriptor, accumulate=add))
-
     def load(self, frame: Frame, place: Place) -> None:
         access = frame.buffer.access
         if frame.buffer.packed:
-            sizes = frame.current(place)
-            count = 1
-            for name in frame.packed_loops:
-                count *= sizes[name]
-            address = self.packed[frame.index]
-            source = frame.packed_sram(place, self.ring) if self.ring else frame.packed_dram(place, address)
-            size = frame.element_bytes
-            self.emit("load", [(count, size, size)], [frame.operand(place, ()), source], False)
+            self.load_packed(frame, place)
             return
         clip = frame.clip(place)
         self.fill(frame, place, clip)
@@ -217,6 +175,19 @@ class _Lowering:
         offset = frame.offset([low for low, _ in clip])
         source = frame.dram(place, self.plain[access.tensor], clip, ())
         self.emit("load", list(axes), [frame.operand(place, (), offset), source], False)
+
+    def load_packed(self, frame: Frame, place: Place) -> None:
+        """A tile of a constant, which stands in a row in DRAM; a compressed one is expanded if WRAM holds it whole."""
+        address = self.packed[frame.index]
+        source = frame.packed_sram(place, self.ring) if self.ring else frame.packed_dram(place, address)
+        (outputs, summed), size, blocks = frame.rows(frame.current(place)), frame.element_bytes, self.group.blocks
+        if blocks.kept and not blocks.skipped:
+            row = -(-summed // BLOCK) * BLOCK
+            loops = [(outputs, summed * size, row * size), (summed, size, size)]
+            source = replace(source, kept=blocks.kept)
+        else:
+            loops = [(blocks.held(outputs, summed, size), size, size)]
+        self.emit("load", list(loops), [frame.operand(place, ()), source], False)
 
     def fill(self, frame: Frame, place: Place, clip: tuple[tuple[int, int], ...]) -> None:
         """The pad value in the part of the tile that lies outside the tensor, as boxes that don't overlap."""
@@ -241,84 +212,12 @@ class _Lowering:
         target = frame.dram(place, self.plain[access.tensor], tuple((0, 0) for _ in access.index), ())
         self.emit("store", list(loops), [target, frame.operand(place, ())], False)
 
-    def nest(self, number: int, place: Place) -> None:
-        nest = self.group.nests[number]
-        sizes = self.group.extents | {self.tiling.order[d]: run.size for d, run in enumerate(place)}
-        again = len(place) > self.tiling.parallel and not place[-1].begins
-        if nest.kind == CONTRACTION:
-            self.contraction(nest, place, sizes, again)
-        else:
-            self.vector(number, nest, place, sizes, again)
 
-    def contraction(self, nest: Nest, place: Place, sizes: dict[str, int], again: bool) -> None:
-        a, b = (self.frames[self.plan.reads[0, access]] for access in contraction_operands(self.group))
-        frames = [self.frames[self.plan.writes[0]], a, b]
-        near = a.strides(place)
-        summed = sorted((n for n, _ in nest.reduction_loops), key=lambda n: -abs(near.get(n, 0)))
-        names = [n for n, _ in nest.parallel_loops] + summed
-        loops = [(sizes[n], *(f.strides(place).get(n, 0) for f in frames)) for n in names]
-        self.emit("contract", list(loops), [f.operand(place, ()) for f in frames], again)
-
-    def vector(self, number: int, nest: Nest, place: Place, sizes: dict[str, int], again: bool) -> None:
-        *before, last = steps(nest)
-        over_box = nest.update != "=" and bool(before)
-        for step in before:
-            operands = (step.target or nest.output, *step.sources)
-            if over_box:
-                self.box_step(step.mnemonic, number, place, operands)
-            else:
-                self.vector_step(step.mnemonic, number, nest, place, sizes, operands, False)
-        self.vector_step(last.mnemonic, number, nest, place, sizes, (nest.output, *last.sources), again)
-
-    def frame_of(self, number: int, source: Source, is_target: bool = False) -> tuple[Frame, int]:
-        """The buffer that holds an operand of a nest, and how many bytes in."""
-        if isinstance(source, Scratch):
-            frame = self.frames[self.plan.scratch[number]]
-            return frame, source.index * frame.tile_bytes
-        assert isinstance(source, Access)
-        if is_target:
-            return self.frames[self.plan.writes[number]], 0
-        return self.frames[self.plan.reads[number, source]], 0
-
-    def vector_step(
-        self,
-        mnemonic: str,
-        number: int,
-        nest: Nest,
-        place: Place,
-        sizes: dict[str, int],
-        operands: tuple[Source, ...],
-        again: bool,
-    ) -> None:
-        loops: list[tuple[int, ...]] = [(sizes[n],) for n, _ in nest.loops]
-        placed: list[Operand | Immediate] = []
-        for position, source in enumerate(operands):
-            if isinstance(source, Constant):
-                placed.append(Immediate(source.value))
-                loops = [(*loop, 0) for loop in loops]
-                continue
-            frame, offset = self.frame_of(number, source, position == 0)
-            strides = frame.strides(place)
-            loops = [(*loop, strides.get(n, 0)) for loop, (n, _) in zip(loops, nest.loops, strict=True)]
-            placed.append(frame.operand(place, (), offset))
-        self.emit(mnemonic, self.ordered(loops), placed, again)
-
-    @staticmethod
-    def ordered(loops: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
-        """Loops in the order of the target's memory, so that neighbours merge; reducing loops first, so that the vector
-        unit's lanes take neighbours."""
-        return sorted(loops, key=lambda loop: (loop[1] != 0, -abs(loop[1])))
-
-    def box_step(self, mnemonic: str, number: int, place: Place, operands: tuple[Source, ...]) -> None:
-        """One instruction on the whole box that a reduction reads, halo and padding included."""
-        box = self.frames[self.plan.scratch[number]]
-        axes = dense_axes(box, box.sizes(box.current(place)))
-        placed: list[Operand | Immediate] = []
-        for position, source in enumerate(operands):
-            if isinstance(source, Constant):
-                placed.append(Immediate(source.value))
-                continue
-            frame, offset = self.frame_of(number, source, position == 0 and not isinstance(source, Scratch))
-            placed.append(frame.operand(place, (), offset))
-        loops = [(extent, *(0 if isinstance(p, Immediate) else chip for p in placed)) for extent, chip, _ in axes]
-        self.emit(mnemonic, list(loops), placed, False)
+def _allocate(group: Group, tiling: Tiling) -> list[Frame]:
+    top = {"nram": 0, "wram": 0}
+    frames = []
+    for index, buffer in enumerate(tiling.plan.buffers):
+        frame = Frame(group, tiling, index, top[buffer.memory])
+        top[buffer.memory] += whole_words(frame.total_bytes)
+        frames.append(frame)
+    return frames

@@ -15,14 +15,17 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from tilework.compiler.map_problem import SUM_BYTES, Figures, Problem, whole
-from tilework.compiler.map_runs import Runs, divided, mapped, spread, total, zipped
+from tilework.compiler.map_runs import Runs, mapped, spread, total, zipped
+from tilework.compiler.map_runs import divided as cut
+from tilework.compiler.map_side import Portion, divided
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How a product is cut, and what stays.
 
-    `split` is the side that cores divide, "rows" or "columns". That side is cut into `own_parts`, the other into
+    `split` is what cores divide: a side, "rows" or "columns", or the "groups", of which each does some by itself, with
+    the rows as its own side. That side is cut into `own_parts`, the other into
     `shared_parts`; in `own_outer` the parts of the first are the outer loop. An operand that is kept is brought once:
     the whole of it if its parts are the inner loop, else the part at hand. The shared one is kept "no", "core" (in each
     core) or "sram". The summed places are cut into `slices`, the last `ending` of which the last tile does output by
@@ -41,17 +44,15 @@ class Plan:
 
 
 class Tile(NamedTuple):
-    """Each core has `own` rows (or columns), all have `left` more; `across` of the other side.
-
-    What is brought from DRAM for it, and what goes from SRAM to the cores; the outputs of a core of each group.
+    """Elements for each summed place that come for a tile: each core's own and those of what is left over, to all
+    cores; those of the shared operand that come from DRAM, and from SRAM to the cores. `outputs` of a core of each
+    group.
     """
 
     own: int
     left: int
-    across: int
-    brings_own: bool
-    brings_shared: bool
-    casts_shared: bool
+    shared: int
+    cast: int
     outputs: tuple[int, ...]
 
 
@@ -59,61 +60,74 @@ class Layout:
     """A plan applied to a product on a machine: its tiles, and the bytes that it takes on chip.
 
     A `serial` program loads, computes and stores one after the other, so that it has one buffer where others have two.
+    Cores must be able to divide what the plan says that they do: `divided` says so of a side.
     """
 
     def __init__(self, problem: Problem, figures: Figures, plan: Plan, *, serial: bool = False) -> None:
         self.problem, self.figures, self.plan, self.serial = problem, figures, plan, serial
-        by_rows = plan.split == "rows"
-        sides = (problem.rows, problem.columns) if by_rows else (problem.columns, problem.rows)
+        rows, columns = problem.sides
+        own, shared = (columns, rows) if plan.split == "columns" else (rows, columns)
         sizes = (problem.input_bytes, problem.weight_bytes)
-        self.own_bytes, self.shared_bytes = sizes if by_rows else sizes[::-1]
-        each, self.left = divmod(sides[0], figures.cores)
-        self.own_side, self.across_side = each, sides[1]
-        self.groups = _groups(
-            figures.cores, self.left, {sides[1] // plan.shared_parts, -(-sides[1] // plan.shared_parts)}
-        )
+        self.own_bytes, self.shared_bytes = sizes[::-1] if plan.split == "columns" else sizes
+        self.dealers = 1 if plan.split == "groups" else figures.cores
+        portions = divided(own, self.dealers)
+        assert portions is not None
+        self.own_side, self.left_side = portions
+        self.shared_side = Portion(shared, shared.frames, shared.lines)
+        self.shares = figures.shares and plan.split != "groups"
+        self.rounds = problem.groups * self.dealers // figures.cores
+        self.width = own.width * shared.width
+        across = {self.shared_side.part(plan.shared_parts, index).lines for index in (0, plan.shared_parts - 1)}
+        self.groups = _groups(self.dealers, figures.cores, {self.left_outputs(size) for size in across})
         self.slices = spread(problem.summed, plan.slices)
         self._done = problem.done.as_integer_ratio()
-        self.tiles = plan.own_parts * plan.shared_parts
+        depth = problem.layer.depth if problem.layer else 1
+        # What cannot be sliced comes a whole tile ahead, and its sums are made in as many phases.
+        self.whole = problem.summed == 1 and not serial and not self.shares
+        self.places = spread(depth, plan.slices) if self.whole else mapped(self.slices, lambda places: places * depth)
+        self.tiles = plan.own_parts * plan.shared_parts * self.rounds
+
+    def left_outputs(self, across: int) -> int:
+        """Outputs of what is left over, for so many lines across."""
+        return self.left_side.size * across * self.width
 
     def tile(self, own: int, across: int) -> Tile:
-        """The tile of these parts."""
+        """The tile of these parts; what is kept needs only what the part before it did not."""
         plan = self.plan
-        size, across_size = (
-            _part(self.own_side, plan.own_parts, own),
-            _part(self.across_side, plan.shared_parts, across),
-        )
-        left = self.left if own == plan.own_parts - 1 else 0
-        brings_shared = plan.keep_shared == "no" or own == 0
+        one, other = self.own_side.part(plan.own_parts, own), self.shared_side.part(plan.shared_parts, across)
+        last = own == plan.own_parts - 1
+        brings, brings_shared = across == 0 or not plan.keep_own, own == 0 or plan.keep_shared == "no"
+        shared = other.held if plan.keep_shared == "no" else other.fresh
+        cast = other.held if plan.keep_shared == "sram" else shared * brings_shared
         return Tile(
-            size,
-            left,
-            across_size,
-            across == 0 or not plan.keep_own,
-            brings_shared,
-            brings_shared or plan.keep_shared == "sram",
-            self._outputs(size, left, across_size),
+            (one.fresh if plan.keep_own else one.held) * brings,
+            self.left_side.part(1, 0).held * (brings and last),
+            shared * brings_shared,
+            cast,
+            self._outputs(one.lines, last, other.lines),
         )
 
-    def _outputs(self, own: int, left: int, across: int) -> tuple[int, ...]:
-        least, more = divmod(left * across, self.figures.cores)
+    def _outputs(self, own: int, last: bool, across: int) -> tuple[int, ...]:
+        least, more = divmod(self.left_outputs(across) if last else 0, self.dealers)
         firsts = (sum(self.groups[:group]) for group in range(len(self.groups)))
-        return tuple(own * across + least + (first < more) for first in firsts)
+        return tuple(own * across * self.width + least + (first < more) for first in firsts)
 
-    def macs(self, outputs: tuple[int, ...], summed: int) -> tuple[int, ...]:
-        """Multiply-accumulates of a core of each group for so many outputs and places."""
+    def macs(self, outputs: tuple[int, ...], places: int) -> tuple[int, ...]:
+        """Multiply-accumulates of a core of each group for so many outputs, and places of each."""
         part, of = self._done
-        return tuple(-(-some * summed * part // of) for some in outputs)
+        return tuple(-(-some * places * part // of) for some in outputs)
 
     def loads(self) -> Fraction:
-        """Ticks of the channel for all that is brought from DRAM."""
+        """Ticks of the channel for all operands that are brought from DRAM."""
         plan, figures = self.plan, self.figures
-        own = self.own_side * figures.cores * figures.channel
-        shared = figures.clusters * figures.mover if figures.shares else figures.cores * figures.channel
-        own_times = 1 if plan.keep_own else plan.shared_parts
-        times = 1 if plan.keep_shared != "no" else plan.own_parts
-        owns = (own + self.left * shared) * self.own_bytes * own_times
-        return (owns + self.across_side * shared * self.shared_bytes * times) * self.problem.summed
+        _, _, own_held, own_fresh = self.own_side.measures(plan.own_parts)
+        _, _, held, fresh = self.shared_side.measures(plan.shared_parts)
+        shared = figures.clusters * figures.mover if self.shares else figures.cores * figures.channel
+        times = 1 if plan.keep_own else plan.shared_parts
+        ticks = (own_fresh if plan.keep_own else own_held) * figures.cores * figures.channel
+        owns = (ticks + self.left_side.part(1, 0).held * shared) * times * self.own_bytes
+        across = fresh if plan.keep_shared != "no" else held * plan.own_parts
+        return (owns + across * shared * self.shared_bytes) * self.problem.summed * self.rounds
 
     def own(self, elements: int) -> int:
         """Bytes of so many elements of the cores' own operand."""
@@ -139,44 +153,58 @@ class Layout:
         comes through SRAM has been loaded into it in the phase before, and the second slice before the tile.
         """
         phases, first = self.phases_of_last, self.slices[0][1]
-        if not self.figures.shares:
+        if not self.shares:
             return spread(size * (self.problem.summed - first), phases)
-        second = divided(self.slices, 1)[1][0][1]
+        second = cut(self.slices, 1)[1][0][1]
         rest = size * (self.problem.summed - first - second)
         return [(1, size * second), *(spread(rest, phases - 1) if phases > 1 else [])]
 
     def occupied(self) -> dict[str, int]:
         """Bytes that the program takes of each core's nram and wram, and of sram: of its buffers together."""
-        plan, biggest = self.plan, self.slices[0][1]
-        first = self.tile(0, 0)
-        own_size, across = first.own, first.across
-        inner = own_size if plan.own_outer else self.own_side
+        plan, biggest, problem = self.plan, self.slices[0][1], self.problem
+        lines, own_size, _, own_whole = self.own_side.measures(plan.own_parts)
+        across_lines, across, _, whole_side = self.shared_side.measures(plan.shared_parts)
+        left = self.left_side.part(1, 0).held
+        inner = own_size if plan.own_outer else own_whole
         own = [
             self._kept(kept, self.own_bytes) if plan.keep_own else self._passing(now, self.own_bytes)
-            for kept, now in ((inner, own_size), (self.left, self.left))
+            for kept, now in ((inner + self._next(own_size), own_size), (left, left))
         ]
-        whole_side = self.across_side if plan.own_outer else across
-        shared = self._kept(whole_side, self.shared_bytes)
-        most = max(first.outputs[0], self.tile(plan.own_parts - 1, 0).outputs[0])
-        sums = most * SUM_BYTES * min(1 if self.serial else 2, self.tiles)
+        shared = self._kept((whole_side if plan.own_outer else across) + self._next(across), self.shared_bytes)
+        # What is left over comes with the last part, which may be smaller than the largest.
+        last = self.own_side.part(plan.own_parts, plan.own_parts - 1).lines
+        most = max(self._outputs(lines, False, across_lines)[0], self._outputs(last, True, across_lines)[0])
+        sums = most * SUM_BYTES * min(1 if self.serial else 2, self.tiles) + most * problem.added_bytes
         on_core = shared if plan.keep_shared == "core" else self._passing(across, self.shared_bytes)
-        inputs, weights = (sum(own), on_core) if plan.split == "rows" else (on_core, sum(own))
+        inputs, weights = (on_core, sum(own)) if plan.split == "columns" else (sum(own), on_core)
         sram = 0
-        if self.figures.shares:
+        if self.shares:
             sram = shared if plan.keep_shared == "sram" else self._in_sram(across, biggest, self.shared_bytes)
-            sram += self._in_sram(self.left, biggest, self.own_bytes)
-        return {"nram": inputs + sums, "wram": weights, "sram": sram}
+            sram += self._in_sram(left, biggest, self.own_bytes)
+        return {"nram": inputs + sums + self.fixed, "wram": weights, "sram": sram}
+
+    @cached_property
+    def fixed(self) -> int:
+        """Bytes that a core loads for pointwise work once: all, or, if they go with what cores divide, its part."""
+        whole_of = self.problem.fixed_bytes
+        return whole_of if self.plan.split == "rows" else -(-whole_of // self.figures.cores)
+
+    def _next(self, size: int) -> int:
+        """Elements for which there must be room beside what is kept, since they come before that is done with."""
+        return size if self.whole and self.tiles > 1 else 0
 
     def _kept(self, size: int, each: Fraction) -> int:
         return total(mapped(self.slices, lambda summed: whole(size * summed * each)))
 
     def _passing(self, size: int, each: Fraction) -> int:
         """Bytes of what is computed on and what comes: two slices, more in the last tile; serially one."""
+        if self.whole:
+            return min(2, self.tiles) * whole(size * each)
         if self.serial:
             return whole(size * self.slices[0][1] * each)
         freed, there, steady = 0, size * self.slices[0][1], 2 * size * self.slices[0][1]
         most = min(steady, size * self.problem.summed)
-        for count, (more, summed) in zipped(self.coming(size), divided(self.slices, self.phases_of_last)[0]):
+        for count, (more, summed) in zipped(self.coming(size), cut(self.slices, self.phases_of_last)[0]):
             most = max(most, there + more - freed, there + count * more - freed - (count - 1) * size * summed)
             there, freed = there + count * more, freed + count * size * summed
         return whole(most * each) + (0 if each.denominator == 1 else self.phases_of_last)
@@ -193,12 +221,7 @@ class Layout:
         return all(taken[memory] <= getattr(self.figures, memory) for memory in ("nram", "wram", "sram"))
 
 
-def _part(size: int, parts: int, index: int) -> int:
-    """The size of one of the parts, of which the first are one larger where they cannot be equal."""
-    return size // parts + (index < size % parts)
-
-
-def _groups(cores: int, left: int, across: set[int]) -> tuple[int, ...]:
+def _groups(dealers: int, cores: int, left: set[int]) -> tuple[int, ...]:
     """How many cores do the same: of what is left over, the first of them compute one output more in some tiles."""
-    cuts = sorted({0, cores, *(left * size % cores for size in across)})
+    cuts = sorted({0, cores, *(size % dealers for size in left)} if dealers > 1 else {0, cores})
     return tuple(after - before for before, after in pairwise(cuts))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
 
+from tilework.compiler.map_side import Side
 from tilework.errors import CompileError
 from tilework.machine.machine import Machine
 
@@ -16,11 +17,31 @@ MAX_SIZE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class Layer:
+    """What makes a layer more than a product of its rows, summed places and columns.
+
+    There are `groups` such products. Each summed place stands for `depth` multiply-accumulates of every output, such as
+    those of a window. The sides say what inputs the rows need, and what weights the columns. Pointwise work afterwards
+    reads `fixed` numbers, such as biases, and `added` ones for each output. `touched` are the numbers that exist in
+    DRAM, however often a tile needs them: inputs, weights, all others that are read, outputs.
+    """
+
+    input_side: Side
+    weight_side: Side
+    groups: int
+    depth: int
+    fixed: int
+    added: int
+    touched: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """Outputs `rows` x `columns` from inputs `rows` x `summed` and weights `summed` x `columns`, all in DRAM.
 
     The shares say how much is left of the operands' volume after compression, and so, of which numbers other than 0
-    are taken to be left. Raises CompileError for sizes, dtypes and shares that cannot be.
+    are taken to be left. `layer` says what more there is to a layer of a network. Raises CompileError for sizes, dtypes
+    and shares that cannot be.
     """
 
     rows: int
@@ -30,6 +51,7 @@ class Problem:
     input_share: Fraction = Fraction(1)
     weight_share: Fraction = Fraction(1)
     skip: str = "none"
+    layer: Layer | None = None
 
     def __post_init__(self) -> None:
         for size in (self.rows, self.summed, self.columns):
@@ -64,14 +86,52 @@ class Problem:
         return inputs * (self.weight_share if self.skip in ("weights", "both") else Fraction(1))
 
     @property
+    def groups(self) -> int:
+        """How many products there are."""
+        return self.layer.groups if self.layer else 1
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        """Of the rows and of the columns."""
+        return (self.layer.input_side, self.layer.weight_side) if self.layer else (Side(self.rows), Side(self.columns))
+
+    @property
+    def work(self) -> Fraction:
+        """Multiply-accumulates of an output for each summed place."""
+        return self.done * (self.layer.depth if self.layer else 1)
+
+    @property
+    def added_bytes(self) -> int:
+        """What pointwise work reads for each output."""
+        return self.layer.added * DTYPES[self.dtype][1] if self.layer else 0
+
+    @property
+    def fixed_bytes(self) -> int:
+        """What pointwise work reads in all that doesn't go with outputs."""
+        return self.layer.fixed * DTYPES[self.dtype][1] if self.layer else 0
+
+    @property
     def macs(self) -> int:
-        return whole(self.rows * self.summed * self.columns * self.done)
+        return whole(self.groups * self.rows * self.summed * self.columns * self.work)
 
     @property
     def compulsory_bytes(self) -> int:
         """Each operand in once, each output out once."""
-        inputs, weights = self.rows * self.summed * self.input_bytes, self.summed * self.columns * self.weight_bytes
-        return whole(inputs) + whole(weights) + self.rows * self.columns * self.output_bytes
+        others = self.layer.touched[2] * DTYPES[self.dtype][1] if self.layer else 0
+        return sum(self.operand_bytes) + others + self.stored_bytes
+
+    @property
+    def operand_bytes(self) -> tuple[int, int]:
+        """Of all inputs and of all weights."""
+        inputs, weights = self.rows * self.summed, self.summed * self.columns
+        if self.layer:
+            inputs, weights = self.layer.touched[:2]
+        return whole(inputs * self.input_bytes), whole(weights * self.weight_bytes)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Of all outputs."""
+        return (self.layer.touched[3] if self.layer else self.rows * self.columns) * self.output_bytes
 
 
 class Figures:

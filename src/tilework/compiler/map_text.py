@@ -17,7 +17,7 @@ def sections(layout: Layout, phases: Block) -> tuple[Section, ...]:
     """The program of all processors. Cores that do the same have one section, if they are all of the chip's."""
     figures, names = layout.figures, _Names(layout)
     bodies = [_statements(phases, partial(names.core, group)) for group in range(len(layout.groups))]
-    mover = _statements(phases, names.mover) if figures.shares else ()
+    mover = _statements(phases, names.mover) if layout.shares else ()
     if figures.cores == 1:
         return (Section("core", 0, 0, bodies[0]),)
     if len(bodies) == 1 and figures.whole:
@@ -34,7 +34,7 @@ class _Names:
     """What of a phase is whose step."""
 
     def __init__(self, layout: Layout) -> None:
-        by_rows = layout.plan.split == "rows"
+        by_rows = layout.plan.split != "columns"
         self.own, self.shared = ("nram", "wram") if by_rows else ("wram", "nram")
         self.dtype = layout.problem.dtype
         self.stop = Sync() if layout.figures.cores == 1 else Barrier()
@@ -46,6 +46,7 @@ class _Names:
         return (
             *_move("dram", self.own, phase.own),
             *_move("dram", self.shared, phase.direct),
+            *_move("dram", "nram", phase.adds[group] if phase.adds else 0),
             *((Compute(self.dtype, macs),) if macs else ()),
             *_move("nram", "dram", store),
             self.stop,

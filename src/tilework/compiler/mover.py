@@ -1,7 +1,7 @@
 """What a cluster's mover does: it brings the weights that all cores of the cluster load into the SRAM, once.
 
 Two halves of the SRAM take turns. While the cores work with a chunk of a weight, the mover loads the next one, be it of
-the same group or of a later one; all meet at a barrier before each chunk.
+the same group or of a later one; all meet at a barrier before each chunk. Or a chunk takes all of it and is waited for.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from tilework.compiler.layout import Frame, Ring
 from tilework.compiler.lower import BARRIER
 from tilework.compiler.memory import DramMap
-from tilework.compiler.split import ALIGNMENT, Work, half_bytes
+from tilework.compiler.split import ALIGNMENT, Work, slot_bytes
 from tilework.isa.instruction import Descriptor, Instruction, Operand
 from tilework.machine.machine import Machine
 
@@ -21,12 +21,17 @@ LATENCIES = 4
 
 
 def rings(works: Sequence[Work], machine: Machine) -> list[Ring | None]:
-    """For each group whose weight comes from the SRAM the halves that its chunks lie in, one after another."""
+    """For each group whose weight comes from the SRAM the slots that its chunks lie in, one after another."""
     found: list[Ring | None] = []
-    chunks = 0
+    chunks, before = 0, 2
     for work in works:
-        found.append(Ring(half_bytes(machine), chunks % 2) if work.chunks else None)
-        chunks += work.chunks
+        if not work.chunks:
+            found.append(None)
+            continue
+        slots = work.slots
+        late = before < slots
+        found.append(Ring(slot_bytes(machine, slots), chunks % slots, slots, late))
+        chunks, before = chunks + work.chunks, slots
     return found
 
 
@@ -56,23 +61,29 @@ class Chunks:
         return code + (self._pieces(first, count, size - rest, rest, 1) if rest else [])
 
     def _pieces(self, first: int, count: int, offset: int, size: int, number: int) -> list[Instruction]:
-        chip, dram = [self.ring.half_bytes] * (count > 1), [self.size_bytes] * (count > 1)
+        chip, dram = [self.ring.slot_bytes] * (count > 1), [self.size_bytes] * (count > 1)
         if number > 1:
             chip, dram = [*chip, size], [*dram, size]
-        target = self.ring.operand(first * self.ring.half_bytes + offset, tuple(chip), self.dtype)
+        target = self.ring.operand(first * self.ring.slot_bytes + offset, tuple(chip), self.dtype)
         base = self.address + first * self.size_bytes + offset
         source = Operand("dram", base, target.strides, tuple(dram), dtype=self.dtype)
         load = Instruction("load", Descriptor((size // target.element_bytes,), target, (source,)))
         return repeat([load], number)
 
     def work(self) -> list[Instruction]:
-        """The barrier before each chunk, and after it the load of the next."""
+        """The barriers before each chunk, and, of two slots, after them the load of the next; of one, between them."""
+        if self.ring.slots == 1:
+            return self._loads(0, [BARRIER])
+        before = [BARRIER, *self.load(0, 1)] if self.ring.late else []
+        return [*before, *self._loads(1, []), BARRIER]
+
+    def _loads(self, first: int, after: list[Instruction]) -> list[Instruction]:
+        """All chunks from `first` on, a barrier before each."""
         last = self.number - 1
-        equal = last - (self.total_bytes % self.size_bytes != 0 and last > 0)
-        code = repeat([BARRIER, *self.load(1, equal)], equal)
-        if equal < last:
-            code += [BARRIER, *self.load(last, 1)]
-        return [*code, BARRIER]
+        whole = self.total_bytes % self.size_bytes == 0 or last < first
+        equal = self.number - first - (not whole)
+        code = repeat([BARRIER, *self.load(first, equal), *after], equal)
+        return code if whole else [*code, BARRIER, *self.load(last, 1), *after]
 
 
 def repeat(body: list[Instruction], times: int) -> list[Instruction]:
@@ -89,13 +100,14 @@ def mover(works: Sequence[Work], waits: Sequence[bool], dram: DramMap, machine: 
         for place, (work, ring) in enumerate(zip(works, rings(works, machine), strict=True))
         if ring
     ]
+    early = [chunks.ring.slots == 2 and not chunks.ring.late for chunks in staged]
     codes, done = [], 0
     for place, (work, wait) in enumerate(zip(works, waits, strict=True)):
-        code = staged[0].load(0, 1) if place == 0 and staged else []
+        code = staged[0].load(0, 1) if place == 0 and early[:1] == [True] else []
         if work.chunks:
             code += staged[done].work()
             done += 1
-            code += staged[done].load(0, 1) if done < len(staged) else []
+            code += staged[done].load(0, 1) if early[done : done + 1] == [True] else []
         codes.append(code + [BARRIER] * wait)
     return codes
 
@@ -109,11 +121,8 @@ def _chunks(work: Work, place: int, ring: Ring, dram: DramMap, piece_bytes: int)
     part = work.parts[0]
     index = next(i for i, buffer in enumerate(part.tiling.plan.buffers) if buffer.packed)
     frame = Frame(part.group, part.tiling, index)
-    total = frame.element_bytes
-    for loop in frame.packed_loops:
-        total *= part.group.extents[loop]
-    size = total
+    size = total = frame.stored_bytes(part.group.extents)
     if work.chunks > 1:
         outer = part.tiling.order[0]
-        size = total // part.group.extents[outer] * part.tiling.tiles[outer]
+        size = frame.stored_bytes(part.group.extents | {outer: part.tiling.tiles[outer]})
     return Chunks(ring, dram.packed[place, 0, index], total, size, frame.tensor.dtype, piece_bytes)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import groupby
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,9 @@ import numpy.typing as npt
 from tilework.compiler.axes import axis_order
 from tilework.compiler.layout import Frame
 from tilework.compiler.memory import Constant, DramMap
+from tilework.compiler.prune import ELEMENTS
 from tilework.errors import WeightsError
+from tilework.isa.blocks import compressed
 from tilework.isa.numbers import from_float32
 from tilework.network.weights import Weights
 
@@ -47,7 +51,18 @@ def _pack_tiles(frame: Frame, values: Array, target: Array) -> None:
     tiling = frame.tiling
     view = _by_loops(frame, np.ascontiguousarray(values))
     cuts = [loop for loop in tiling.order[: frame.level] if loop in frame.packed_loops]
-    _copy_tiles(view, [(frame.packed_loops.index(loop), tiling.tiles[loop]) for loop in cuts], target, 0)
+    reduced, start = dict(frame.group.main.reduction_loops), 0
+    outputs, kept = sum(name not in reduced for name in frame.packed_loops), frame.group.blocks.kept
+    for part in _tiles(view, [(frame.packed_loops.index(loop), tiling.tiles[loop]) for loop in cuts]):
+        for tile in _blocks(part.reshape(prod(part.shape[:outputs]), -1), kept) if kept else [part.ravel()]:
+            target[start : start + tile.size] = tile
+            start += tile.size
+
+
+def _blocks(rows: Array, kept: int) -> Iterator[Array]:
+    """Rows of a tile as blocks, some rows at a time."""
+    count = max(1, ELEMENTS // rows.shape[1])
+    return (compressed(rows[first : first + count], kept) for first in range(0, len(rows), count))
 
 
 def _by_loops(frame: Frame, values: Array) -> Array:
@@ -62,13 +77,11 @@ def _by_loops(frame: Frame, values: Array) -> Array:
     return np.ndarray(shape, values.dtype, values, offset, strides)
 
 
-def _copy_tiles(view: Array, cuts: list[tuple[int, int]], target: Array, start: int) -> int:
-    """Copy a view tile by tile, the first cut outermost; returns where the next tile goes."""
+def _tiles(view: Array, cuts: list[tuple[int, int]]) -> Iterator[Array]:
+    """The tiles of a view, the first cut outermost."""
     if not cuts:
-        target[start : start + view.size].reshape(view.shape)[...] = view
-        return start + view.size
+        yield view
+        return
     axis, size = cuts[0]
     for low in range(0, view.shape[axis], size):
-        part = view[(slice(None),) * axis + (slice(low, low + size),)]
-        start = _copy_tiles(part, cuts[1:], target, start)
-    return start
+        yield from _tiles(view[(slice(None),) * axis + (slice(low, low + size),)], cuts[1:])

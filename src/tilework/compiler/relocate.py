@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tilework.compiler.chain_lower import lower_chain
+from tilework.compiler.chain_part import ChainPart, pieces_of
 from tilework.compiler.layout import Ring
 from tilework.compiler.lower import lower
 from tilework.compiler.split import Part
@@ -18,7 +20,7 @@ FAR = 1 << 60  # beyond the end of any tensor
 
 @dataclass(frozen=True)
 class _Template:
-    """Code over numbered tensors; `moved` are the places of the instructions that name a DRAM address."""
+    """Code over numbered tensors; `moved` are the places of the instructions that name one's address."""
 
     code: list[Instruction]
     moved: list[int]
@@ -36,23 +38,35 @@ class Relocator:
         template = self.known.get(key)
         if template is None:
             template = self.known[key] = _template(part, names, ring)
-        buffers = part.tiling.plan.buffers
-        bases = [plain.get(name, 0) for name in names] + [packed.get(i, 0) for i in range(len(buffers))]
+        bases = [plain.get(name, 0) for name in names] + [packed.get(i, 0) for i in range(_buffers(part))]
         code = list(template.code)
         for place in template.moved:
             code[place] = _moved(code[place], bases)
         return code
 
 
+def lower_part(
+    part: Part, plain: dict[str, int], packed: dict[int, int], ring: Ring | None = None
+) -> list[Instruction]:
+    """The instructions of a part, be it one of a group or a chain."""
+    if isinstance(part, ChainPart):
+        return lower_chain(part.layouts, plain, packed)
+    return lower(part.group, part.tiling, plain, packed, ring)
+
+
+def _buffers(part: Part) -> int:
+    return sum(len(piece.tiling.plan.buffers) for piece in pieces_of(part))
+
+
 def _template(part: Part, names: tuple[str, ...], ring: Ring | None) -> _Template:
-    far = {name: number * FAR for number, name in enumerate(names)}
-    packed = {i: (len(names) + i) * FAR for i in range(len(part.tiling.plan.buffers))}
-    code = lower(part.group, part.tiling, far, packed, ring)
-    return _Template(code, [place for place, instruction in enumerate(code) if _in_dram(instruction)])
+    far = {name: number * FAR for number, name in enumerate(names, 1)}
+    packed = {i: (len(names) + 1 + i) * FAR for i in range(_buffers(part))}
+    code = lower_part(part, far, packed, ring)
+    return _Template(code, [place for place, instruction in enumerate(code) if _is_far(instruction)])
 
 
-def _in_dram(instruction: Instruction) -> bool:
-    return instruction.descriptor is not None and any(o.memory == "dram" for o in instruction.descriptor.operands)
+def _is_far(instruction: Instruction) -> bool:
+    return instruction.descriptor is not None and any(o.base >= FAR for o in instruction.descriptor.operands)
 
 
 def _moved(instruction: Instruction, bases: list[int]) -> Instruction:
@@ -60,7 +74,7 @@ def _moved(instruction: Instruction, bases: list[int]) -> Instruction:
     assert descriptor is not None
     target, (source,) = descriptor.destination, descriptor.sources
     assert isinstance(source, Operand)
-    if source.memory == "dram":
+    if source.base >= FAR:
         source = _at(source, bases)
     else:
         target = _at(target, bases)
@@ -68,6 +82,7 @@ def _moved(instruction: Instruction, bases: list[int]) -> Instruction:
 
 
 def _at(operand: Operand, bases: list[int]) -> Operand:
-    """An operand of DRAM, which has no ring, at its tensor's own place."""
+    """An operand off the core, which has no ring, at its tensor's own place."""
     tensor, offset = divmod(operand.base, FAR)
-    return Operand("dram", bases[tensor] + offset, operand.strides, operand.steps, dtype=operand.dtype)
+    base, kept = bases[tensor - 1] + offset, operand.kept
+    return Operand(operand.memory, base, operand.strides, operand.steps, dtype=operand.dtype, kept=kept)

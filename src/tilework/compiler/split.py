@@ -1,24 +1,28 @@
 """Splitting: how the cores of a chip share a group. Each computes a part of the group's output, with tiles of its own.
 
-Nests are affine, so a part of a group is the same group with one loop cut short and its indices moved. The loop is a
-parallel one: parts write different places, and together all of them. What two parts read alike both load.
+Nests are affine, so a part of a group is the same group with a loop or two cut short and its indices moved. The loops
+are parallel ones: parts write different places, and together all of them. What two parts read alike both load.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import inf
-from operator import attrgetter
+from itertools import combinations, product
+from math import ceil, prod
 
-from tilework.compiler.buffers import plan_buffers
+from tilework.compiler.buffers import contraction_operands, plan_buffers
 from tilework.compiler.group import Group
 from tilework.compiler.tile import Tiling, tile
+from tilework.compiler.tile_front import OBJECTIVES, SLACK
 from tilework.compiler.volume import Staging
 from tilework.machine.machine import Machine
-from tilework.network.nest import Affine, Nest
+from tilework.network.nest import CONTRACTION, Affine, Nest
 
-STAGING_GAIN = 0.98  # of the time without it: barriers also take some, which is not in the estimate
+Cut = tuple[tuple[str, int], ...]  # loops, and how many parts there are along each
+
+NEARLY = 1 + SLACK  # times the least: what is no worse is not worth a search
+GRIDS = 2  # pairs of loops that are tried, where no single loop is as even
 ALIGNMENT = 64
 
 
@@ -32,130 +36,210 @@ class Part:
 
 @dataclass(frozen=True)
 class Work:
-    """A group on the cores: part k is for core k, cut along `loop`, or one part that is the whole group."""
+    """A group on the cores: part k, for core k, of a grid by `cut`, which may be one part that is the whole group."""
 
     group: Group
-    loop: str | None
+    cut: Cut
     parts: tuple[Part, ...]
+    slots: int = 2
 
     @property
     def chunks(self) -> int:
         """In how many chunks its weight comes through the SRAM; 0 if it does not."""
         return self.parts[0].tiling.chunks
 
+    def twin(self, number: int, loops: set[str]) -> int:
+        """The first part with the same iterations of these loops as part `number`."""
+        step, first = len(self.parts), 0
+        for loop, parts in self.cut:
+            step //= parts
+            first += number // step % parts * step * (loop in loops)
+        return first
+
     def __str__(self) -> str:
-        cut = f"{len(self.parts)} parts of {self.loop} | " if self.loop else ""
+        cut = f"{' x '.join(f'{parts} parts of {loop}' for loop, parts in self.cut)} | " if self.cut else ""
         through = f"weight through SRAM in {self.chunks} | " if self.chunks else ""
         return f"{self.group.name}: {cut}{through}{self.parts[0].tiling}\n"
 
 
 @dataclass(frozen=True)
 class Split:
-    """The loop that a group is cut along, if any, and the tiling of its first part."""
+    """How a group is cut, the tiling of its first part, and in how many slots of the SRAM chunks of its weight lie."""
 
-    loop: str | None
+    cut: Cut
     tiling: Tiling
+    slots: int = 2
 
-    def apply(self, group: Group, cores: int) -> Work:
+    def apply(self, group: Group) -> Work:
         """The parts of a group, all tiled like the first, so that they pack the weights that they share alike."""
-        groups = split(group, self.loop, cores) if self.loop else (group,)
-        return Work(group, self.loop, tuple(Part(part, self._tiling(part)) for part in groups))
+        parts = tuple(Part(part, self._tiling(part)) for part in split(group, self.cut))
+        return Work(group, self.cut, parts, self.slots)
 
     def _tiling(self, part: Group) -> Tiling:
         tiles = {loop: min(size, part.extents[loop]) for loop, size in self.tiling.tiles.items()}
         return replace(self.tiling, tiles=tiles, plan=plan_buffers(part))
 
 
-def split(group: Group, loop: str, parts: int) -> tuple[Group, ...]:
-    """At most `parts` parts of a group along one of its output's loops: equal ones, but the last may be smaller.
+def split(group: Group, cut: Cut) -> tuple[Group, ...]:
+    """The parts of a group along its output's loops, the last loop's neighbours next to each other.
 
-    There are fewer where the loop is short: 5 iterations for 4 cores make parts of 2, 2 and 1.
+    Along a loop they are as equal as can be, larger ones first: 14 iterations in 4 parts are 4, 4, 3 and 3.
     """
-    extent, size = group.extents[loop], _size(group, loop, parts)
-    return tuple(_part(group, loop, start, min(size, extent - start)) for start in range(0, extent, size))
+    shares = [[(loop, *piece) for piece in pieces(group.extents[loop], parts)] for loop, parts in cut]
+    return tuple(_part(group, share) for share in product(*shares))
 
 
-def _size(group: Group, loop: str, parts: int) -> int:
-    return -(-group.extents[loop] // parts)
+def pieces(extent: int, parts: int) -> list[tuple[int, int]]:
+    """Start and size of each part of a loop."""
+    size, larger = divmod(extent, parts)
+    return [(i * size + min(i, larger), size + (i < larger)) for i in range(parts)]
 
 
-def _part(group: Group, loop: str, start: int, size: int) -> Group:
-    moved = {loop: Affine(((loop, 1),), start)}
+def _part(group: Group, share: tuple[tuple[str, int, int], ...]) -> Group:
+    moved = {loop: Affine(((loop, 1),), start) for loop, start, _ in share}
+    sizes = {loop: size for loop, _, size in share}
 
     def cut(nest: Nest) -> Nest:
-        return nest.substitute(moved, shorter(nest.loops)) if loop in nest.extents else nest
+        inside = {loop: index for loop, index in moved.items() if loop in nest.extents}
+        return nest.substitute(inside, shorter(nest.loops)) if inside else nest
 
     def shorter(loops: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
-        return tuple((name, size if name == loop else extent) for name, extent in loops)
+        return tuple((name, sizes.get(name, extent)) for name, extent in loops)
 
     return replace(group, loops=shorter(group.loops), nests=tuple(map(cut, group.nests)))
 
 
 @dataclass(frozen=True)
 class _Option:
-    """A loop to cut, how many parts that makes, the first, the machine as its core sees it, and what no tiling of it
-    can beat."""
+    """A cut, the first part that it makes, and the machine as its core sees it.
 
-    loop: str | None
-    parts: int
+    No tiling of it takes less than `cycles`, and all parts together move no less than `bytes` to and from DRAM.
+    """
+
+    cut: Cut
     part: Group
     machine: Machine
-    bound: float
+    cycles: float
+    bytes: float
     staging: Staging | None = None
 
 
-def best_split(group: Group, machine: Machine, cores: int, mode: str) -> Split:
-    """The cut of least estimated time: that of its first part, whose core has an equal share of the DRAM's bandwidth.
+@dataclass(frozen=True)
+class _Found:
+    """A tiling of an option, with its estimated cycles and, of all parts, its bytes or joules."""
 
-    `mode` says which loops may be cut: "data" those of the output's first axis, the batch, "model" those of its other
-    axes (output channels, rows of pixels, heads), "auto" any of them, or none. Where there is no such loop, the group
-    stays whole and runs on one core while the others wait. Weights that all parts need alike come through the SRAM
-    where that gains enough for its barriers. Raises CompileError where the smallest tile does not fit.
+    split: Split
+    cycles: float
+    cost: float
+
+    def beats(self, option: _Option) -> bool:
+        """Whether no tiling of the option can be much better."""
+        as_fast = self.cycles <= NEARLY * option.cycles
+        return NEARLY * self.cycles < option.cycles or (as_fast and self.cost <= NEARLY * option.bytes)
+
+
+def best_split(group: Group, machine: Machine, cores: int, mode: str, objective: str = "time") -> Split:
+    """The cut that is best for the objective by estimate.
+
+    The time is that of the first part, whose core has an equal share of the DRAM's bandwidth. `mode` says which loops
+    may be cut: "data" those of the output's first axis, the batch, "model" those of its other axes (output channels,
+    rows of pixels, heads), "auto" any of them, or none. Where there is no such loop, the group stays whole and runs on
+    one core while the others wait. Weights that all parts need alike may come through the SRAM. Raises CompileError
+    where the smallest tile does not fit.
     """
-    loops: list[str | None] = list(_loops(group, mode)) if cores > 1 else []
-    if mode == "auto" or not loops:
-        loops.append(None)
-    plain = sorted((_option(group, machine, cores, loop) for loop in loops), key=attrgetter("bound"))
-    staged = [more for option in plain for more in _staged(option, machine)]
-    best: Split | None = None
-    for option in (*plain, *staged):
-        limit = best.tiling.cycles * (STAGING_GAIN if option.staging else 1) if best else inf
-        if option.bound < limit:
-            tiling = tile(option.part, option.machine, group.extents, option.staging)
-            best = Split(option.loop, tiling) if tiling.cycles < limit else best
-    assert best is not None
-    return best
+    plain = [_option(group, machine, cut) for cut in _cuts(group, machine, cores, mode)]
+    options = [*plain, *(staged for option in plain for staged in _staged(option, machine))]
+    even = NEARLY * min(option.cycles for option in options)
+    found: list[_Found] = []
+    for option in sorted(options, key=lambda option: (option.cycles > even, option.bytes, option.cycles)):
+        if objective != "time" or not any(other.beats(option) for other in found):
+            tiling = tile(option.part, option.machine, group.extents, option.staging, objective)
+            made = Split(option.cut, tiling, option.staging.slots if option.staging else 2)
+            found.append(_Found(made, tiling.cycles, tiling.cost * number(option.cut)))
+    best = OBJECTIVES[objective].best([made.cycles for made in found], [made.cost for made in found])
+    return found[best].split
+
+
+def _cuts(group: Group, machine: Machine, cores: int, mode: str) -> list[Cut]:
+    """Along each loop alone; along two where that takes less time; none where that may or must be."""
+    loops = list(_loops(group, mode)) if cores > 1 else []
+    single: list[Cut] = [((loop, _parts(group, loop, cores)),) for loop in loops]
+    pairs: list[Cut] = [
+        ((one, _parts(group, one, number)), (other, _parts(group, other, cores // number)))
+        for one, other in combinations(loops, 2)
+        for number in range(2, cores // 2 + 1)
+    ]
+    least = {cut: _least_cycles(group, machine, cut) for cut in dict.fromkeys((*single, *pairs))}
+    limit = min((least[cut] for cut in single), default=0)
+    grids = sorted((cut for cut in least if len(cut) > 1 and NEARLY * least[cut] < limit), key=lambda cut: least[cut])
+    return [*single, *grids[:GRIDS], *([()] if mode == "auto" or not single else [])]
+
+
+def _parts(group: Group, loop: str, most: int) -> int:
+    """The fewest parts of a loop that are as short as `most` of them would be: 3 for 5 iterations and 4 cores."""
+    extent = group.extents[loop]
+    return ceil(extent / ceil(extent / most))
 
 
 def _loops(group: Group, mode: str) -> Iterator[str]:
+    """Those that all nests of the group make their results along, so that no part needs what another makes."""
     first, *rest = group.output.index or (Affine(()),)
     axes = {"data": [first], "model": rest, "auto": [first, *rest]}[mode]
-    return (name for axis in axes for name, _ in axis.terms if group.extents[name] > 1)
+    shared = set.intersection(*(nest.output.loops() for nest in group.nests))
+    return (name for axis in axes for name, _ in axis.terms if group.extents[name] > 1 and name in shared)
 
 
-def _option(group: Group, machine: Machine, cores: int, loop: str | None) -> _Option:
-    parts, part = 1, group
-    if loop:
-        part = _part(group, loop, 0, _size(group, loop, cores))
-        parts = -(-group.extents[loop] // part.extents[loop])
-    shared = share(machine, parts)
-    bound = max(part.macs / shared.macs_per_cycle(), part.compulsory_bytes / shared.dram_bytes_per_cycle)
-    return _Option(loop, parts, part, shared, bound)
+def _least_cycles(group: Group, machine: Machine, cut: Cut) -> float:
+    """What no tiling of a cut can beat: the arithmetic of its largest part, or all traffic."""
+    extents = group.extents | {loop: ceil(group.extents[loop] / parts) for loop, parts in cut}
+    if group.main.kind == CONTRACTION:
+        compute = _matrix_cycles(group, machine, extents)
+    else:
+        compute = sum(prod(extents[loop] for loop in nest.extents) for nest in group.nests) / machine.vector.lanes
+    return max(compute, group.compulsory_bytes / machine.dram_bytes_per_cycle)
+
+
+def _matrix_cycles(group: Group, machine: Machine, extents: dict[str, int]) -> float:
+    a, b = contraction_operands(group)
+    summed = prod(extents[name] for name, _ in group.main.reduction_loops)
+    inside = {name for name, _ in group.main.parallel_loops}
+    columns = prod(extents[name] for name in inside & b.loops() - a.loops())
+    rows = prod(extents[name] for name in inside) // columns
+    return float(machine.matrix.cycles(rows, columns, group.blocks.products(summed), group.tensors[a.tensor].dtype))
+
+
+def _option(group: Group, machine: Machine, cut: Cut) -> _Option:
+    part = _part(group, tuple((loop, *pieces(group.extents[loop], parts)[0]) for loop, parts in cut))
+    shared = share(machine, number(cut))
+    cycles = max(_least_cycles(group, machine, cut), part.compulsory_bytes / shared.dram_bytes_per_cycle)
+    return _Option(cut, part, shared, cycles, part.compulsory_bytes * number(cut))
 
 
 def _staged(option: _Option, machine: Machine) -> Iterator[_Option]:
     """The option with its weight from the SRAM, if several cores of a cluster need the whole of it."""
-    if machine.sram is None or min(machine.cores, option.parts) == 1:
+    parts = number(option.cut)
+    if machine.sram is None or min(machine.cores, parts) == 1:
         return
-    packed = [buffer.access.loops() for buffer in plan_buffers(option.part).buffers if buffer.packed]
-    if packed and option.loop not in packed[0]:
-        staging = Staging(half_bytes(machine), -(-option.parts // machine.cores) / option.parts)
-        yield replace(option, bound=option.part.macs / option.machine.macs_per_cycle(), staging=staging)
+    packed = [buffer.access for buffer in plan_buffers(option.part).buffers if buffer.packed]
+    if packed and not any(loop in packed[0].loops() for loop, _ in option.cut):
+        clusters, once = -(-parts // machine.cores), option.part.touched_bytes[packed[0].tensor]
+        waiting = once * clusters / machine.dram_bytes_per_cycle
+        slots = 2 if once <= slot_bytes(machine, 2) or waiting > SLACK * option.cycles else 1
+        staging = Staging(slot_bytes(machine, slots), clusters / parts, slots)
+        saved = once * (parts - clusters)
+        moved = option.bytes - saved
+        cycles = max(_least_cycles(option.part, option.machine, ()), moved / machine.dram_bytes_per_cycle)
+        yield replace(option, cycles=cycles, bytes=moved, staging=staging)
 
 
-def half_bytes(machine: Machine) -> int:
+def number(cut: Cut) -> int:
+    """How many parts there are."""
+    return prod(parts for _, parts in cut)
+
+
+def slot_bytes(machine: Machine, slots: int) -> int:
     """Of the SRAM, in whole elements of any dtype: what a chunk of a weight may take."""
-    return machine.sram.capacity_bytes // 2 & -ALIGNMENT if machine.sram else 0
+    return machine.sram.capacity_bytes // slots & -ALIGNMENT if machine.sram else 0
 
 
 def share(machine: Machine, cores: int) -> Machine:

@@ -13,6 +13,7 @@ from tilework.compiler.lower import BARRIER
 from tilework.compiler.memory import DramMap
 from tilework.compiler.mover import mover, repeat, rings
 from tilework.compiler.relocate import Relocator
+from tilework.compiler.resident import rest
 from tilework.compiler.split import Work
 from tilework.isa.instruction import Instruction
 from tilework.isa.program import Layer, Stream
@@ -25,16 +26,16 @@ def lower_all(works: Sequence[Work], dram: DramMap, machine: Machine) -> tuple[t
     A group ends in a sync, or, where a core goes on with what another one has made, in a barrier of all streams; one
     whose weights come from the SRAM begins with a barrier.
     """
-    needed = [*barriers(works, dram.plain), False][1:]
+    needed = [*barriers(works, dram.apart), False][1:]
     waits = [need and not work.chunks for need, work in zip(needed, [*works[1:], *works[:1]], strict=True)]
     cores = max((len(work.parts) for work in works), default=1)
-    codes = _cores(works, waits, cores, dram, machine)
+    codes = _cores(works, waits, cores, dram, rest(machine, dram.resident))
     streams = [divmod(core, machine.cores) for core in range(cores)]
     roles = [Stream((), "core", *place) for place in streams]
     if any(work.chunks for work in works):
         clusters = range(streams[-1][0] + 1)
         roles += [Stream((), "mover", cluster) for cluster in clusters]
-        codes += [mover(works, waits, dram, machine)] * len(clusters)
+        codes += [mover(works, waits, dram, rest(machine, dram.resident))] * len(clusters)
     joined = [(*chain.from_iterable(code), Instruction("end")) for code in codes]
     made = tuple(replace(role, instructions=code) for role, code in zip(roles, joined, strict=True))
     return made, _layers(works, codes, machine)
@@ -44,15 +45,16 @@ def _cores(
     works: Sequence[Work], waits: Sequence[bool], cores: int, dram: DramMap, machine: Machine
 ) -> list[list[list[Instruction]]]:
     """The instructions of each core for each group."""
-    relocator, packed = Relocator(), _packed(dram)
+    relocator, packed, whole = Relocator(), _packed(dram), dram.plain | dram.resident
     codes: list[list[list[Instruction]]] = [[] for _ in range(cores)]
     for place, (work, wait, ring) in enumerate(zip(works, waits, rings(works, machine), strict=True)):
         for core, code in enumerate(codes):
             if core < len(work.parts):
-                steps = relocator.code(work.parts[core], dram.plain, packed[place, core], ring)
+                steps = relocator.code(work.parts[core], whole, packed[place, core], ring)
                 code.append([*steps[:-1], BARRIER] if wait else steps)
             else:
-                code.append([*repeat([BARRIER], work.chunks), *[BARRIER] * wait])
+                meetings = work.chunks * ring.meetings + ring.late if ring else 0
+                code.append([*repeat([BARRIER], meetings), *[BARRIER] * wait])
     return codes
 
 
@@ -67,7 +69,8 @@ def _layers(works: Sequence[Work], codes: list[list[list[Instruction]]], machine
             bytes_of[group.shape] = group.compulsory_bytes, communication_bytes(group, machine)
         first, *others = [(end[place], end[place + 1]) for end in ends]
         once, again = bytes_of[group.shape]
-        layers.append(Layer(names[place], group.operation, *first, group.macs, once, tuple(others), again))
+        skipped = group.macs - group.needed_macs if group.blocks.skipped else 0
+        layers.append(Layer(names[place], group.operation, *first, group.macs, once, tuple(others), again, skipped))
     return tuple(layers)
 
 

@@ -2,161 +2,246 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
 from math import prod
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from tilework.compiler.axes import axis_order
-from tilework.compiler.buffers import Buffer, Plan
+from tilework.compiler.buffers import Buffer, Plan, whole_words
 from tilework.compiler.group import Group
-from tilework.isa.instruction import DTYPES
+from tilework.compiler.tile_transfer import Axis, Cut, Sums, axes, burst_bytes, sums
+from tilework.isa.instruction import DTYPES, ELEMENT_BYTES
 from tilework.machine.machine import Machine
 
 Numbers = npt.NDArray[np.float64]
-Sizes = npt.NDArray[np.int64]
+Places = npt.NDArray[np.intp]
+Key = tuple[Hashable, ...]
 
 
 @dataclass(frozen=True)
 class Staging:
-    """Weights on their way through the SRAM: `half_bytes` hold those in use, and as many those that come next.
+    """Weights on their way through the SRAM: `slot_bytes` hold those in use, and, of two `slots`, as many those that
+    come next. With one slot the cores wait while a chunk comes.
 
     `share` is what a core has to bear of the movers' loads: the clusters over the cores.
     """
 
-    half_bytes: int
+    slot_bytes: int
     share: float
+    slots: int = 2
+
+
+@dataclass(frozen=True)
+class Points:
+    """Combinations of tile sizes: of each tiled loop the sizes considered, and of each point the place among them."""
+
+    sizes: Mapping[str, tuple[int, ...]]
+    places: Mapping[str, Places]
+
+    @classmethod
+    def grid(cls, sizes: Mapping[str, Sequence[int]]) -> Points:
+        """Every combination."""
+        shape = [len(each) for each in sizes.values()]
+        places = np.indices(shape).reshape(len(shape), -1) if shape else np.zeros((0, 1), np.intp)
+        return cls({n: tuple(each) for n, each in sizes.items()}, dict(zip(sizes, places, strict=True)))
+
+    def __len__(self) -> int:
+        return next((len(places) for places in self.places.values()), 1)
+
+    def take(self, chosen: Places) -> Points:
+        return Points(self.sizes, {name: places[chosen] for name, places in self.places.items()})
+
+    def at(self, point: int) -> dict[str, int]:
+        """The tile sizes of one point."""
+        return {name: sizes[int(self.places[name][point])] for name, sizes in self.sizes.items()}
 
 
 class Volumes:
-    """Footprints and traffic of a group under one loop order.
+    """Footprints and traffic of a group at many points.
 
-    `sizes[d]` are the candidate tiles of loop `order[d]`, which are combined as arrays broadcast.
+    What a buffer's tile covers depends on the tiled loops around the code that fills it: those are `around`.
     """
 
     def __init__(
-        self,
-        group: Group,
-        plan: Plan,
-        machine: Machine,
-        order: tuple[str, ...],
-        parallel: int,
-        sizes: list[Sizes],
-        staging: Staging | None = None,
+        self, group: Group, plan: Plan, machine: Machine, points: Points, staging: Staging | None = None
     ) -> None:
-        self.group, self.plan, self.machine, self.staging = group, plan, machine, staging
-        self.order, self.parallel = order, parallel
-        self.sizes = dict(zip(order, sizes, strict=True))
-        self.counts = {loop: -(-group.extents[loop] // size) for loop, size in self.sizes.items()}
-        self.one = np.ones(np.broadcast_shapes(*(size.shape for size in sizes)) or (1,))
-        self._cache: dict[tuple[str, int, int], Numbers] = {}
+        self.group, self.plan, self.machine, self.points, self.staging = group, plan, machine, points, staging
+        self._known: dict[Key, Numbers] = {}
+        self._whole: tuple[Self, Places] | None = None
 
-    def chunks(self, levels: tuple[int, ...]) -> Numbers:
-        """In how many chunks the packed weight comes through the SRAM: 0 if it does not, -1 where that can't be.
+    def take(self, chosen: Places) -> Self:
+        """The same of some of the points only; what is known of them is made for all points and then chosen from."""
+        whole, before = self._whole or (self, None)
+        chosen = chosen if before is None else before[chosen]
+        some = self._of(whole.points.take(chosen))
+        some._whole = whole, chosen
+        return some
 
-        One for each tile of the outermost loop, if the weight has that loop, else all at once.
-        """
-        index = next((i for i, buffer in enumerate(self.plan.buffers) if buffer.packed), None)
-        if self.staging is None or index is None:
-            return 0 * self.one
-        number: Any = 1
-        largest: Any = self.once(index)
-        if levels[index] and self.order[0] in self.plan.buffers[index].access.loops():
-            number = self.counts[self.order[0]]
-            largest = largest * self.sizes[self.order[0]] / self.group.extents[self.order[0]]
-        return np.where(largest <= self.staging.half_bytes, number, -1) * self.one
+    def keep(self, chosen: Places) -> Self:
+        """The same of some of the points, without the others."""
+        some = self._of(self.points.take(chosen))
+        some._known = {key: value[chosen] for key, value in self._known.items()}
+        return some
+
+    def _of(self, points: Points) -> Self:
+        return type(self)(self.group, self.plan, self.machine, points, self.staging)
+
+    def known(self, make: Callable[..., Any], *arguments: Hashable) -> Numbers:
+        """What a method makes of the arguments, an element per point, made once."""
+        key = make, *arguments
+        found = self._known.get(key)
+        if found is None:
+            if self._whole:
+                whole, chosen = self._whole
+                found = whole.known(make, *arguments)[chosen]
+            else:
+                found = np.broadcast_to(np.asarray(make(self, *arguments), np.float64), (len(self.points),))
+            self._known[key] = found
+        return found
+
+    @cached_property
+    def zero(self) -> Numbers:
+        return np.zeros(len(self.points))
+
+    def size(self, loop: str) -> Numbers:
+        """The tile sizes of a tiled loop."""
+        return self.known(Volumes._size, loop)
+
+    def _size(self, loop: str) -> Any:
+        return np.array(self.points.sizes[loop])[self.points.places[loop]]
+
+    def count(self, loop: str) -> Numbers:
+        """The number of tiles of a tiled loop."""
+        return self.known(Volumes._count, loop)
+
+    def _count(self, loop: str) -> Any:
+        return np.ceil(self.group.extents[loop] / self.size(loop))
+
+    def counts(self, loops: frozenset[str]) -> Numbers:
+        """How often the code inside these tile loops runs."""
+        return self.known(Volumes._counts, loops)
+
+    def _counts(self, loops: frozenset[str]) -> Any:
+        return prod((self.count(n) for n in sorted(loops)), start=1.0)
+
+    def footprint(self, around: Sequence[frozenset[str]], slots: Sequence[Any]) -> tuple[Numbers, Numbers]:
+        """Bytes of NRAM and of WRAM that the buffers take."""
+        total = {"nram": self.zero, "wram": self.zero}
+        for index, buffer in enumerate(self.plan.buffers):
+            own = self.box(index, around[index]) * slots[index] * buffer.copies
+            own = own if self.element_bytes(buffer) == ELEMENT_BYTES else whole_words(own)
+            total[buffer.memory] = total[buffer.memory] + own
+        return total["nram"], total["wram"]
+
+    def resident(self, index: int) -> bool:
+        """Whether a buffer's tiles come from or go to an activation in the SRAM."""
+        return self.plan.buffers[index].access.tensor in self.group.resident
+
+    def element_bytes(self, buffer: Buffer) -> int:
+        return DTYPES[buffer.dtype]
+
+    def box(self, index: int, around: frozenset[str]) -> Numbers:
+        """Bytes of one tile of a buffer, the largest."""
+        return self.known(Volumes._box, index, around & self._loops[index])
+
+    @cached_property
+    def _loops(self) -> list[frozenset[str]]:
+        return [frozenset(buffer.access.loops()) for buffer in self.plan.buffers]
+
+    def _box(self, index: int, cut: frozenset[str]) -> Any:
+        buffer = self.plan.buffers[index]
+        return self.element_bytes(buffer) * self._elements(buffer, cut)
+
+    def _elements(self, buffer: Buffer, cut: frozenset[str]) -> Any:
+        def extent(name: str) -> Any:
+            return self.size(name) if name in cut else self.group.extents[name]
+
+        if buffer.packed:
+            outputs, summed = (prod((extent(loop) for loop in loops), start=1) for loops in self._rows(buffer))
+            return self.group.blocks.held(outputs, summed, self.element_bytes(buffer))
+        return prod((1 + sum(abs(c) * (extent(n) - 1) for n, c in axis.terms) for axis in buffer.access.index), start=1)
 
     def once(self, index: int) -> int:
         """Bytes of a packed weight."""
         buffer = self.plan.buffers[index]
-        return self.element_bytes(buffer) * prod(self.group.extents[loop] for loop in buffer.access.loops())
+        outputs, summed = (prod(self.group.extents[loop] for loop in loops) for loops in self._rows(buffer))
+        size = self.element_bytes(buffer)
+        return int(size * self.group.blocks.stored(outputs, summed, size))
 
-    def footprint(self, levels: tuple[int, ...], slots: tuple[int, ...]) -> tuple[Numbers, Numbers]:
-        """Bytes of NRAM and of WRAM that the buffers take."""
-        total = {"nram": 0 * self.one, "wram": 0 * self.one}
-        for index, buffer in enumerate(self.plan.buffers):
-            total[buffer.memory] = total[buffer.memory] + self.box(index, levels[index]) * slots[index] * buffer.copies
-        return total["nram"], total["wram"]
+    def _rows(self, buffer: Buffer) -> tuple[list[str], list[str]]:
+        """The loops of a packed weight that count its rows, and those along a row, which are summed."""
+        reduced, loops = dict(self.group.main.reduction_loops), sorted(buffer.access.loops())
+        return [n for n in loops if n not in reduced], [n for n in loops if n in reduced]
 
-    def box(self, index: int, level: int) -> Numbers:
-        """Bytes of one tile of a buffer."""
-        key = ("box", index, level)
-        if key not in self._cache:
-            buffer = self.plan.buffers[index]
-            self._cache[key] = self.element_bytes(buffer) * self.one * self._elements(buffer, self._ranges(level))
-        return self._cache[key]
+    def moved(self, index: int, around: frozenset[str]) -> Numbers:
+        """Bytes that a buffer's tiles bring from DRAM or send there in all, each tile's in whole bursts."""
+        return self.known(Volumes._repeated, Volumes._moved, index, around)
 
-    def element_bytes(self, buffer: Buffer) -> int:
-        return DTYPES[self.group.tensors[buffer.access.tensor].dtype]
+    def covered(self, index: int, around: frozenset[str]) -> Numbers:
+        """Bytes of all tiles, with the padding that they are filled with."""
+        return self.known(Volumes._repeated, Volumes._covered, index, around)
 
-    def _ranges(self, level: int) -> dict[str, Any]:
-        inside = {loop: self.sizes[loop] for loop in self.order[:level]}
-        return self.group.extents | inside
+    def inside(self, index: int, around: frozenset[str]) -> Numbers:
+        """Bytes of all tiles without their padding."""
+        return self.known(Volumes._repeated, Volumes._inside, index, around)
 
-    def _elements(self, buffer: Buffer, ranges: dict[str, Any]) -> Any:
-        if buffer.packed:
-            return prod((ranges[loop] for loop in buffer.access.loops()), start=1)
-        return prod(1 + sum(abs(c) * (ranges[n] - 1) for n, c in axis.terms) for axis in buffer.access.index)
+    def _repeated(self, make: Callable[..., Any], index: int, around: frozenset[str]) -> Any:
+        """What all different tiles have, as often as loops around them repeat it that the buffer does not have."""
+        loops = self._loops[index]
+        return self.known(make, index, around & loops) * self.counts(around - loops)
 
-    def traffic(self, index: int, level: int, padding: bool = False) -> Numbers:
-        """Bytes that a buffer moves to or from DRAM in all, or fills its tiles with if `padding` counts too."""
-        key = ("filled" if padding else "moved", index, level)
-        if key not in self._cache:
-            buffer = self.plan.buffers[index]
-            loops = buffer.access.loops()
-            outside = self.order[:level]
-            repeats = prod((self.counts[loop] for loop in outside if loop not in loops), start=1)
-            moved = self._moved(buffer, set(outside), padding)
-            self._cache[key] = self.element_bytes(buffer) * self.one * repeats * moved
-        return self._cache[key]
+    def _covered(self, index: int, cut: frozenset[str]) -> Any:
+        if self.plan.buffers[index].packed:
+            return self.box(index, frozenset())
+        found = self._sums(index, cut)
+        return prod((each.covered for each in found), start=float(self.element_bytes(self.plan.buffers[index])))
 
-    def _moved(self, buffer: Buffer, outside: set[str], padding: bool) -> Any:
-        """Elements of all the different tiles together, halos counted in each."""
-        if buffer.packed:
-            return prod(self.group.extents[loop] for loop in buffer.access.loops())
-        shape = self.group.tensors[buffer.access.tensor].shape
-        total: Any = 1
-        for axis, size in zip(buffer.access.index, shape, strict=True):
-            tiles = prod((self.counts[n] for n, _ in axis.terms if n in outside), start=1)
-            covered: Any = tiles
-            for name, c in axis.terms:
-                share = tiles // self.counts[name] if name in outside else tiles
-                missing = self.counts[name] if name in outside else 1
-                covered = covered + abs(c) * (self.group.extents[name] - missing) * share
-            low, high = axis.bounds(self.group.extents)
-            total = total * (covered if padding else covered - max(0, -low) - max(0, high - size + 1))
+    def _inside(self, index: int, cut: frozenset[str]) -> Any:
+        if self.plan.buffers[index].packed:
+            return self.once(index)
+        found = self._sums(index, cut)
+        return prod((each.inside for each in found), start=float(self.element_bytes(self.plan.buffers[index])))
+
+    def _moved(self, index: int, cut: frozenset[str]) -> Any:
+        buffer, burst = self.plan.buffers[index], self.machine.dram.burst_bytes
+        element = self.element_bytes(buffer)
+        if not buffer.packed:
+            return burst_bytes(self._sums(index, cut), element, burst)
+        total: Any = 0
+        for (i, outputs), (k, summed) in product(*(list(self.shapes(loops, cut)) for loops in self._rows(buffer))):
+            size = element * self.group.blocks.stored(outputs, summed, element)
+            total = total + i * k * np.ceil(size / burst) * burst
         return total
 
-    def bursts(self, index: int, level: int) -> Any:
-        """What the DRAM moves for each byte of a buffer's tiles, as it moves whole bursts of each run of bytes."""
-        burst, key = self.machine.dram.burst_bytes, ("bursts", index, level)
-        if burst == 1:
-            return 1
-        if key not in self._cache:
-            run = self._run(self.plan.buffers[index], level)
-            self._cache[key] = np.ceil(run / burst) * burst / run
-        return self._cache[key]
+    def _sums(self, index: int, cut: frozenset[str]) -> list[Sums]:
+        """For each axis of a buffer's transfers the sums over its tiles, with an element per point or one for all."""
+        found = []
+        rest = {name: extent for name, extent in self.group.loops if name not in cut}
+        for axis in self._axes[index]:
+            axis = axis.without(rest)
+            cuts = tuple(Cut(n, c, self.group.extents[n], self.points.sizes[n]) for n, c in axis.terms)
+            table = sums(axis, cuts, self.machine.dram.burst_bytes)
+            places = tuple(self.points.places[cut.loop] for cut in cuts)
+            found.append(Sums(*(column[places] for column in table)))
+        return found
 
-    def _run(self, buffer: Buffer, level: int) -> Numbers:
-        """Bytes of a tile that lie in a row in DRAM: along the last axis, and further along those that it covers."""
-        ranges, size = self._ranges(level), self.element_bytes(buffer)
-        if buffer.packed:
-            tile: Numbers = size * self.one * self._elements(buffer, ranges)
-            return tile
-        run, whole = size * self.one, True
-        shape = self.group.tensors[buffer.access.tensor].shape
-        for axis in reversed(axis_order(len(shape))):
-            index = buffer.access.index[axis]
-            covered = np.minimum(shape[axis], 1 + sum(abs(c) * (ranges[n] - 1) for n, c in index.terms))
-            run = np.where(whole, run * covered, run)
-            whole = whole & (covered == shape[axis])
-        return run
+    @cached_property
+    def _axes(self) -> list[tuple[Axis, ...]]:
+        return [axes(self.group, buffer) for buffer in self.plan.buffers]
 
-    def visits(self, level: int) -> Numbers:
-        """How often the code inside the first `level` loops runs."""
-        key = ("visits", 0, level)
-        if key not in self._cache:
-            self._cache[key] = self.one * prod((self.counts[loop] for loop in self.order[:level]), start=1)
-        return self._cache[key]
+    def shapes(self, loops: Sequence[str], cut: frozenset[str]) -> Iterator[tuple[Any, Any]]:
+        """How many tiles of some loops have which size, in iterations of these together."""
+        whole = prod(self.group.extents[n] for n in loops if n not in cut)
+        parts = [self.parts(loop) for loop in loops if loop in cut]
+        for chosen in product(*parts):
+            yield prod((n for n, _ in chosen), start=1), prod((size for _, size in chosen), start=whole)
+
+    def parts(self, loop: str) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+        """How many tiles of a loop are whole, and how many, one or none, are smaller, with their sizes."""
+        extent, size = self.group.extents[loop], self.size(loop)
+        return (extent // size, size), (extent % size > 0, extent % size)

@@ -65,7 +65,7 @@ def open_source(spec: str) -> Source:
         return GraphSource(parse_graph(_text(spec)))
     if "/" in spec or os.path.isfile(spec):
         raise NetworkError(f"{READS}, unlike {spec!r}")
-    return GraphSource(network(spec))
+    return ZooSource(network(spec))
 
 
 class PlainSource:
@@ -98,6 +98,18 @@ class GraphSource(PlainSource):
     def usual(self, request: Request) -> dict[str, int]:
         """The sizes that the graph's own inputs have."""
         return usual_sizes({t.name: t.shape for t in self.graph.inputs}, request)
+
+
+@dataclass(frozen=True)
+class ZooSource(GraphSource):
+    """A network of the zoo, built anew for another shape, as its reshapes may depend on it."""
+
+    def at(self, request: Request) -> Graph:
+        """The network for an input of this shape."""
+        _refuse_phase(request, self.graph.name)
+        (own,) = self.graph.inputs
+        batch, *shape = shapes(self.graph.name, {own.name: own.shape}, request)[own.name]
+        return self.graph if (batch, *shape) == own.shape else network(self.graph.name, batch, tuple(shape))
 
 
 @dataclass(frozen=True)

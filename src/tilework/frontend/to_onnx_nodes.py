@@ -181,6 +181,10 @@ def _refused(e: Exporter, **attributes: Any) -> None:
     raise NetworkError(f"node {e.node.name} must be affine to become ONNX, which {e.node.label} is not")
 
 
+def _nests(e: Exporter, **attributes: Any) -> None:
+    raise NetworkError(f"node {e.node.name} must be an operation with a name to become ONNX, not nests of its own")
+
+
 EXPORTERS: dict[str, Callable[..., None]] = WINDOWS | {
     "linear": _linear,
     "matmul": _matmul,
@@ -211,5 +215,6 @@ EXPORTERS: dict[str, Callable[..., None]] = WINDOWS | {
     "flip": _flip,
     "pad": _pad,
     "host": _refused,
+    "nests": _nests,
     "unknown": _refused,
 }

@@ -65,7 +65,8 @@ def _range(node: Node, placeholder: str, shape: Shape, scales: Mapping[str, Rang
         return -bound, bound
     if node.operation == "batch_norm" and placeholder in ("g", "v"):
         return scales.get(node.name, AROUND_ONE) if placeholder == "g" else AROUND_ONE
-    return SMALL
+    scales_alone = node.operation == "nests" and node.label == "batch_norm" and len(node.inputs) == 2
+    return AROUND_ONE if scales_alone else SMALL  # a batch normalisation taken apart: g / sqrt(v + epsilon)
 
 
 def _scales_before_additions(graph: Graph) -> dict[str, Range]:

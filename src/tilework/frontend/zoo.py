@@ -12,7 +12,17 @@ from functools import partial
 from typing import Any
 
 from tilework.errors import NetworkError
-from tilework.frontend.zoo_networks import alexnet, alexnet_torchvision, lenet5, mlp, resnet, vgg
+from tilework.frontend.zoo_networks import (
+    alexnet,
+    alexnet_torchvision,
+    lenet5,
+    mlp,
+    mobilenet_v2,
+    resnet,
+    unet,
+    vgg,
+)
+from tilework.frontend.zoo_sequences import encoder, gpt2, lstm, vit
 from tilework.network.graph import Graph
 from tilework.network.operations import Shape
 
@@ -111,15 +121,61 @@ NETWORKS: dict[str, ZooEntry] = _table(
         _resnet_v1(50, (3, 4, 6, 3)),
         _resnet_v1(101, (3, 4, 23, 3)),
         _resnet_v1(152, (3, 8, 36, 3)),
+        ZooEntry(
+            "mobilenet_v2",
+            mobilenet_v2,
+            IMAGENET,
+            "inverted residual blocks of depthwise 3x3 convolutions (torchvision's mobilenet_v2)",
+            "Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks, CVPR 2018, table 2",
+        ),
+        ZooEntry(
+            "unet",
+            unet,
+            (3, 128, 128),
+            "U-Net with padding and batch normalisation, so that each pixel of the image gets its classes' logits",
+            "Ronneberger et al., U-Net: Convolutional Networks for Biomedical Image Segmentation, 2015, figure 1",
+            {"width": 64, "levels": 4, "classes": 2},
+        ),
+        ZooEntry(
+            "vit_b_16",
+            vit,
+            IMAGENET,
+            "vision transformer of 12 layers over patches of 16x16 pixels (torchvision's vit_b_16)",
+            "Dosovitskiy et al., An Image is Worth 16x16 Words, ICLR 2021, table 1",
+        ),
+        ZooEntry(
+            "encoder",
+            encoder,
+            (128, 512),
+            "one layer of a transformer's encoder (torch.nn.TransformerEncoderLayer), 128 positions of 512 features",
+            "Vaswani et al., Attention Is All You Need, NIPS 2017, section 3",
+            {"heads": 8, "feedforward": 2048},
+        ),
+        ZooEntry(
+            "lstm",
+            lstm,
+            (32, 128),
+            "one layer of LSTM over 32 steps of 128 features (torch.nn.LSTM), and a classifier of its last output",
+            "Hochreiter and Schmidhuber, Long Short-Term Memory, Neural Computation 1997; with a forget gate",
+            {"hidden": 256, "classes": 10},
+        ),
+        ZooEntry(
+            "gpt2",
+            gpt2,
+            (128,),
+            "decoder of 12 layers, 128 tokens at once (transformers' gpt2); inputs are int64",
+            "Radford et al., Language Models are Unsupervised Multitask Learners, 2019, table 2",
+            {"layers": 12},
+        ),
     )
 )
 
 
 def network(name: str, batch: int = 1, input_shape: Shape | None = None, **options: Any) -> Graph:
-    """A network of the zoo for float32 inputs [batch, *input_shape] (default: the entry's own shape).
+    """A network of the zoo for inputs [batch, *input_shape] (default: the entry's own shape), float32 but for gpt2's.
 
-    Its one output, `softmax`, holds the probabilities of the classes, float32 [batch, classes]. Options are those of
-    the entry, such as `sizes` of mlp and `stride_in_1x1` of the ResNets.
+    Classifiers have one output, `softmax`, with the probabilities of the classes, float32 [batch, classes]. Options are
+    those of the entry, such as `sizes` of mlp and `stride_in_1x1` of the ResNets.
     Raises NetworkError for an unknown name or option, and for a shape that does not fit the network.
     """
     entry = NETWORKS.get(name)
@@ -129,6 +185,11 @@ def network(name: str, batch: int = 1, input_shape: Shape | None = None, **optio
         raise NetworkError(f"{name} has no option {min(unknown)!r}; it has {', '.join(entry.options) or 'none'}")
     if input_shape is None:
         input_shape = tuple(options["sizes"][:1]) if "sizes" in options else entry.input_shape
+    if len(input_shape) != len(entry.input_shape):
+        own = list(entry.input_shape)
+        raise NetworkError(
+            f"the input of {name} must have {len(own)} sizes besides the batch, as {own}, not {list(input_shape)}"
+        )
     return entry.build(name, (batch, *input_shape), **options)
 
 

@@ -9,10 +9,11 @@
     end
 
 `<…>` are the extents of the inner loops and `{…}` an operand's strides. A memory's name is followed by the dtype if it
-is not float32, `nram.int8`. An address is a base, then perhaps a register, then a step for each hardware loop (i0 is
-the outermost); in `base+(phase+step*i0) mod wrap` what is in brackets is taken modulo wrap. `#1.5` is a constant. A
-label stands alone on a line, `again:`. A line `.core 0 2` or `.mover 0` begins the stream of that processor; what comes
-before is core 0 of cluster 0's. A comment begins with `;`, or with a `#` at the start of a line or before a space.
+is not float32, `nram.int8`, and by what a block keeps if it is compressed, `wram:4`. An address is a base, then perhaps
+a register, then a step for each hardware loop (i0 is the outermost); in `base+(phase+step*i0) mod wrap` what is in
+brackets is taken modulo wrap. `#1.5` is a constant. A label stands alone on a line, `again:`. A line `.core 0 2` or
+`.mover 0` begins the stream of that processor; what comes before is core 0 of cluster 0's. A comment begins with `;`,
+or with a `#` at the start of a line or before a space.
 """
 
 from __future__ import annotations
@@ -205,7 +206,8 @@ def _print_place(operand: Operand) -> str:
     dtype = "" if operand.dtype == "float32" else f".{operand.dtype}"
     register = "" if operand.register is None else f"+r{operand.register}"
     steps = "".join(f"{step:+d}*i{depth}" for depth, step in enumerate(operand.steps) if step)
-    start = f"{operand.memory}{dtype} {operand.base:#x}{register}"
+    kept = f":{operand.kept}" if operand.kept else ""
+    start = f"{operand.memory}{dtype}{kept} {operand.base:#x}{register}"
     if not operand.wrap:
         return f"{start}{steps}"
     offset = f"{operand.phase}{steps}" if operand.phase or not steps else steps.removeprefix("+")

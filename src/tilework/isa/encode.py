@@ -20,7 +20,8 @@ Descriptor, 480 bytes; loops beyond the rank and operands beyond the sources are
 | 8               | 8 x u32 | extents                                                                  |
 | 40 + 144 k      |         | operand k: the destination, the first source, the second source          |
 | + 0             | u32     | kind: 0 a constant, else 1 + index of the memory in MEMORIES             |
-| + 4             | u32     | bits 0-7: index of the dtype in DTYPES; bits 8-15: 0, or 1 + the register |
+| + 4             | u32     | bits 0-7: index of the dtype in DTYPES; bits 8-15: 0, or 1 + the register; |
+|                 |         | bits 16-23: what a block keeps, or 0                                     |
 | + 8             | u64     | base; of a constant its float64 bits                                     |
 | + 16            | i64     | phase                                                                    |
 | + 24            | i64     | wrap                                                                     |
@@ -144,7 +145,7 @@ def _operand(o: Operand | Immediate) -> tuple[int, ...]:
     if isinstance(o, Immediate):
         return 0, 0, *_LONG.unpack(_DOUBLE.pack(o.value)), *_ZEROS[_OPERAND_FIELDS - 3]
     steps, strides = _ZEROS[MAX_LOOPS - len(o.steps)], _ZEROS[MAX_RANK - len(o.strides)]
-    kind = _DTYPE[o.dtype] | (0 if o.register is None else o.register + 1) << 8
+    kind = _DTYPE[o.dtype] | (0 if o.register is None else o.register + 1) << 8 | o.kept << 16
     return _KIND[o.memory], kind, o.base, o.phase, o.wrap, *o.steps, *steps, *o.strides, *strides
 
 
@@ -172,12 +173,13 @@ def _read_operand(index: int, rank: int, fields: tuple[int, ...]) -> Operand | I
         raise _malformed(index, f"memory {kind}")
     if data & 0xFF >= len(DTYPES):
         raise _malformed(index, f"dtype {data & 0xFF}")
-    if data >> 16 or any(strides[rank:]) or (not kind and (data or any(fields[3:]))):
+    if data >> 24 or any(strides[rank:]) or (not kind and (data or any(fields[3:]))):
         raise _malformed(index, "bits set that its operands do not use")
     if not kind:
         return Immediate(_DOUBLE.unpack(_LONG.pack(base))[0])
-    register = (data >> 8) - 1 if data >> 8 else None
-    return Operand(MEMORIES[kind - 1], base, strides[:rank], steps, phase, wrap, _DTYPES[data & 0xFF], register)
+    register = (data >> 8 & 0xFF) - 1 if data >> 8 & 0xFF else None
+    dtype, kept = _DTYPES[data & 0xFF], data >> 16
+    return Operand(MEMORIES[kind - 1], base, strides[:rank], steps, phase, wrap, dtype, register, kept)
 
 
 def _instruction(index: int, word: int, table: Sequence[Descriptor]) -> Instruction:

@@ -30,7 +30,8 @@ class Operand:
     `base + A + sum(strides[k] * jk)`, where `A = phase + sum(steps[d] * id)`, taken modulo `wrap` if `wrap` is not 0
     (a ring of buffers). `steps` may be shorter than the loops around the instruction; missing steps are 0, and zeros
     at its end are dropped, so that operands that mean the same compare equal. If a `register` is named, the bytes that
-    it holds are added to the base.
+    it holds are added to the base. Of a compressed operand each block of 16 elements has only `kept` in memory (see
+    `blocks`); its strides are those of the elements as if all were there.
     """
 
     memory: str
@@ -41,6 +42,7 @@ class Operand:
     wrap: int = 0
     dtype: str = "float32"
     register: int | None = None
+    kept: int = 0
 
     def __post_init__(self) -> None:
         steps = self.steps

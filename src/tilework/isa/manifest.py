@@ -1,4 +1,4 @@
-"""What a program's file says about the program in JSON, beside its instructions and weights."""
+"""What a compiled network's file says about it in JSON, beside its instructions and weights."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from typing import Any
 import msgspec
 
 from tilework import __version__
-from tilework.errors import ProgramError
+from tilework.errors import NetworkError, ProgramError
+from tilework.isa.bundle import Bundle, HostPart, Step, check_bundle
 from tilework.isa.instruction import DTYPES
 from tilework.isa.program import FORMAT_VERSION, Header, Layer, Port, Program, Stream
 from tilework.isa.validate import check_streams
 from tilework.machine.convert import from_dict, to_dict
+from tilework.machine.machine import Machine
 from tilework.machine.units import shown
+from tilework.network.graph import INPUT, Graph, Tensor
+from tilework.network.graph_text import parse_graph, print_graph
 
 FORMAT = "tilework-program"
 
@@ -31,14 +35,17 @@ class Members(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=la
     weights: Member
 
 
-class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The JSON document. `compiler` is Tilework's version that wrote the file; the rest is as in Program."""
+class Outside(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An input of the network."""
 
-    format: str
-    version: int
-    compiler: str
     name: str
-    machine: dict[str, Any]
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class ProgramStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="program", tag_field="runs"):
+    """A program but for its instructions and weights, and for what it shares with the others."""
+
     streams: tuple[Header, ...]
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
@@ -46,13 +53,33 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host_operations: tuple[str, ...]
     weight_bytes: int
     dram_bytes: int
+
+
+class HostStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="host", tag_field="runs"):
+    """The host's work as the text of a graph; the values of its weights lie in weights.bin in their order there."""
+
+    graph: str
+    operations: tuple[str, ...]
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The JSON document. `compiler` is Tilework's version that wrote the file; the rest is as in Bundle and Program."""
+
+    format: str
+    version: int
+    compiler: str
+    name: str
+    machine: dict[str, Any]
+    inputs: tuple[Outside, ...]
+    outputs: tuple[str, ...]
+    steps: tuple[ProgramStep | HostStep, ...]
     facts: dict[str, Any]
     members: Members
 
 
-def write_manifest(program: Program, members: Members) -> bytes:
-    """The JSON text of a program's manifest. Raises ProgramError if `facts` or names are nothing that JSON can hold."""
-    manifest = _manifest(program, members)
+def write_manifest(bundle: Bundle, members: Members) -> bytes:
+    """The JSON text of the manifest. Raises ProgramError if `facts` or names are nothing that JSON can hold."""
+    manifest = _manifest(bundle, members)
     try:
         raw = msgspec.json.encode(manifest)
         same = msgspec.json.decode(raw, type=Manifest) == manifest
@@ -61,27 +88,37 @@ def write_manifest(program: Program, members: Members) -> bytes:
     if not same:
         raise ProgramError(
             "a program's facts must be texts, numbers, lists and dictionaries that JSON gives back as they were, "
-            f"not {shown(program.facts)}; change them"
+            f"not {shown(bundle.facts)}; change them"
         )
     return msgspec.json.format(raw, indent=1)
 
 
-def _manifest(program: Program, members: Members) -> Manifest:
+def _manifest(bundle: Bundle, members: Members) -> Manifest:
     return Manifest(
         FORMAT,
         FORMAT_VERSION,
         __version__,
-        program.name,
-        to_dict(program.machine),
-        tuple(stream.header for stream in program.streams),
-        program.inputs,
-        program.outputs,
-        program.layers,
-        program.host_operations,
-        program.weight_bytes,
-        program.dram_bytes,
-        program.facts,
+        bundle.name,
+        to_dict(bundle.machine),
+        tuple(Outside(tensor.name, tensor.shape, tensor.dtype) for tensor in bundle.inputs),
+        bundle.outputs,
+        tuple(map(_step, bundle.steps)),
+        bundle.facts,
         members,
+    )
+
+
+def _step(step: Step) -> ProgramStep | HostStep:
+    if isinstance(step, HostPart):
+        return HostStep(print_graph(step.graph), step.operations)
+    return ProgramStep(
+        tuple(stream.header for stream in step.streams),
+        step.inputs,
+        step.outputs,
+        step.layers,
+        step.host_operations,
+        step.weight_bytes,
+        step.dram_bytes,
     )
 
 
@@ -112,20 +149,47 @@ def _decode(raw: bytes, wanted: Any) -> Any:
         ) from None
 
 
-def read_program(manifest: Manifest, streams: tuple[Stream, ...]) -> Program:
-    """The program without its weights. Raises MachineError or ProgramError if its parts contradict each other."""
+def read_bundle(manifest: Manifest, streams: tuple[Stream, ...]) -> Bundle:
+    """The network without its weights. Raises MachineError or ProgramError if its parts contradict each other."""
     machine = from_dict(manifest.machine, "its machine")
-    check_streams(streams, machine)
+    left = list(streams)
+    steps: list[Step] = []
+    for step in manifest.steps:
+        if isinstance(step, HostStep):
+            steps.append(HostPart(_graph(step.graph), step.operations))
+        else:
+            steps.append(_program(manifest, step, machine, left[: len(step.streams)]))
+            del left[: len(step.streams)]
+    try:
+        inputs = tuple(Tensor(port.name, port.shape, port.dtype, INPUT) for port in manifest.inputs)
+    except NetworkError as error:
+        raise ProgramError(f"{error}; compile again") from None
+    bundle = Bundle(inputs, manifest.outputs, tuple(steps))
+    check_bundle(bundle)
+    return bundle
+
+
+def _graph(text: str) -> Graph:
+    try:
+        return parse_graph(text)
+    except (NetworkError, RecursionError, OverflowError) as error:
+        raise ProgramError(
+            f"its host's work must be a graph that Tilework prints, not with '{error}'; compile again"
+        ) from None
+
+
+def _program(manifest: Manifest, step: ProgramStep, machine: Machine, streams: list[Stream]) -> Program:
+    check_streams(tuple(streams), machine)
     program = Program.of(
         manifest.name,
         machine,
         streams,
-        inputs=manifest.inputs,
-        outputs=manifest.outputs,
-        layers=manifest.layers,
-        host_operations=manifest.host_operations,
-        weight_bytes=manifest.weight_bytes,
-        dram_bytes=manifest.dram_bytes,
+        inputs=step.inputs,
+        outputs=step.outputs,
+        layers=step.layers,
+        host_operations=step.host_operations,
+        weight_bytes=step.weight_bytes,
+        dram_bytes=step.dram_bytes,
         facts=manifest.facts,
     )
     check_program(program)

@@ -166,6 +166,12 @@ class LineParser:
         if self._at("."):
             self._next += 1
             dtype = self._word(f"a dtype, one of {', '.join(DTYPES)}", tuple(DTYPES))
+        kept = 0
+        if self._at(":"):
+            self._next += 1
+            kept = self._number("the number that a block keeps")
+            if not kept:
+                raise AssemblyError(f"line {self.number}: a block must keep 1 to 16 elements, not 0; leave out ':0'")
         base, register = self._number("a base address"), None
         if self._at("+") and self._ahead("word"):
             self._next += 1
@@ -184,7 +190,7 @@ class LineParser:
                     f"line {self.number}: 'mod' must follow an offset in brackets, not a step; {advice}"
                 )
         strides = (0,) if element else self._list("{", "}", "a stride")
-        return Operand(memory, base, strides, steps, phase, wrap, dtype, register)
+        return Operand(memory, base, strides, steps, phase, wrap, dtype, register, kept)
 
     def _offset(self) -> tuple[int, tuple[int, ...]]:
         """What stands in brackets: a phase, steps, or both."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tilework.isa.instruction import Instruction
 from tilework.machine.machine import Machine
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 ROLES = ("core", "mover")
 
 
@@ -37,7 +37,8 @@ class Layer:
 
     `macs` are the contraction's; `compulsory_bytes` are every external input, weight and output once.
     `communication_bytes` are what the memory on chip forces it to move at least, as far as that is known. `others` are
-    the instructions of the program's other streams, [first, last) for each in their order.
+    the instructions of the program's other streams, [first, last) for each in their order. `skipped_macs` of the
+    `macs` are those with pruned weights, where the matrix unit skips zeros.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Layer:
     compulsory_bytes: int
     others: tuple[tuple[int, int], ...] = ()
     communication_bytes: int = 0
+    skipped_macs: int = 0
 
     @property
     def dram_bytes_bound(self) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
+from tilework.isa.blocks import stored
 from tilework.isa.instruction import DTYPES, Operand
 
 
@@ -39,23 +40,28 @@ def random_permutation(random: Random, values: Sequence[int]) -> list[int]:
 
 
 def random_operand(
-    random: Random, memory: str, dtype: str, region: Region, nest: Nest, moves: Sequence[bool], written: bool
+    random: Random, memory: str, dtype: str, region: Region, nest: Nest, moves: Sequence[bool], written: bool, kept: int
 ) -> Operand:
     """An operand that moves in the loops of the nest that `moves` says; one element a place if it is written.
 
-    The region must hold as many elements as the extents span.
+    The region must hold as many elements as the extents span. It is compressed if `kept` is not 0 and its blocks fit.
     """
     unit, extents = DTYPES[dtype], nest.extents
     strides = _strides(random, extents, moves, 0 if written else 0.3, 0.3, unit)
     if _reach(strides, extents)[1] - _reach(strides, extents)[0] + unit > region.size:
         strides = _strides(random, extents, moves, 0, 0, unit)
-    low, high = _reach(strides, extents)
+    if kept:
+        strides = tuple(map(abs, strides))
+    shape, sizes = stored(Operand(memory, 0, strides, dtype=dtype, kept=kept), extents)
+    low, high = _reach(shape.strides, sizes)
+    if kept and high + unit > region.size:
+        return random_operand(random, memory, dtype, region, nest, moves, written, 0)
     slack = region.size - (high - low + unit)
     ring = random.random() < 0.3 and slack >= unit
     steps, phase, wrap, used = (_ring if ring else _line)(random, slack, nest.counts, unit)
     below, above = used
     base = region.start - low - below + _up_to(random, slack - (above - below), unit)
-    return Operand(memory, base, strides, steps, phase, wrap, dtype)
+    return Operand(memory, base, strides, steps, phase, wrap, dtype, kept=kept)
 
 
 def _strides(

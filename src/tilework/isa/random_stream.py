@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from random import Random
 
+from tilework.isa.blocks import BLOCK
 from tilework.isa.instruction import (
     DTYPES,
     MAX_LOOPS,
@@ -96,6 +97,7 @@ class Maker:
         self.items: list[Item] = []
         self.areas: dict[str, Areas] = {}
         self.elements = 1
+        self._skips = machine.matrix.zero_skipping
         self._multiplied = [d for d in options.dtypes if d in machine.matrix.rates] or [machine.dtype]
         self._known: dict[int, tuple[int, int]] = {}  # the least and the largest value of a register, multiples of 4
         self._labels = 0
@@ -294,16 +296,22 @@ class Maker:
         area = self.areas[memory]
         regions = [r for r in (area.writable if number == 0 else area.readable) if (memory, r) != taken]
         region = self.random.choice(regions)
-        return self._inside(memory, dtype, region, nest, moves, number == 0), region
+        kept = self._kept(opcode) if number == opcode.sources else 0
+        return self._inside(memory, dtype, region, nest, moves, number == 0, kept), region
+
+    def _kept(self, opcode: Opcode) -> int:
+        """What the instruction's last source keeps of a block: mostly all."""
+        compressed = opcode.form == "move" or (opcode.form == "contract" and self._skips)
+        return self.random.randint(1, BLOCK) if compressed and self.random.random() < 0.3 else 0
 
     def _inside(
-        self, memory: str, dtype: str, region: Region, nest: Nest, moves: Sequence[bool], written: bool
+        self, memory: str, dtype: str, region: Region, nest: Nest, moves: Sequence[bool], written: bool, kept: int = 0
     ) -> Operand:
         """An operand in the region, perhaps with a register in its address."""
         register = self._register(region)
         low, high = self._known.get(register, (0, 0)) if register is not None else (0, 0)
         inner = Region(region.start, region.stop - (high - low))
-        operand = random_operand(self.random, memory, dtype, inner, nest, moves, written)
+        operand = random_operand(self.random, memory, dtype, inner, nest, moves, written, kept)
         if register is not None and operand.base >= low:
             operand = replace(operand, base=operand.base - low, register=register)
         return operand

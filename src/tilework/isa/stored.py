@@ -68,3 +68,15 @@ class StoredWeights:
             empty.flags.writeable = False
             return empty
         return np.memmap(self.path, np.uint8, "r", self.offset, (self.length,))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    """A function that gives `length` bytes of stored weights from byte `start` on, mapped and checked like them."""
+
+    whole: StoredWeights
+    start: int
+    length: int
+
+    def __call__(self) -> Bytes:
+        return self.whole()[self.start : self.start + self.length]

@@ -7,6 +7,7 @@ from functools import reduce
 from itertools import product
 from operator import attrgetter, or_
 
+from tilework.isa.blocks import BLOCK
 from tilework.isa.instruction import (
     DTYPES,
     MAX_LOOPS,
@@ -29,6 +30,7 @@ MAX_ADDRESS = (1 << 48) - 1
 MAX_ITERATIONS = 1 << 40
 MIN_INTEGER, MAX_INTEGER = -(1 << 31), (1 << 31) - 1  # what a register holds
 FLOATS = ("float32", "float16", "bfloat16")
+COMPRESSED = ("move", "contract")  # forms whose last source may be compressed
 QUEUES_OF = {  # by role
     role: tuple(q for q in QUEUES if any(row.unit == q and row.places(role) is not None for row in OPCODES.values()))
     for role in ROLES
@@ -140,12 +142,13 @@ def _registers(opcode: Opcode, instruction: Instruction) -> Problem:
 
 
 def _element(opcode: Opcode, descriptor: Descriptor) -> Problem:
-    if (descriptor.extents, descriptor.destination.strides, descriptor.sources) != ((1,), (0,), ()):
+    place = descriptor.destination
+    if (descriptor.extents, place.strides, descriptor.sources, place.kept) != ((1,), (0,), (), 0):
         return "must have an operand of one element, extents (1,) and strides (0,), and no sources; correct it"
-    if problem := _operand(descriptor.destination, 1):
+    if problem := _operand(place, 1):
         return problem
-    if descriptor.destination.memory != "nram":
-        return f"must have its element in nram, not in {descriptor.destination.memory}; change it"
+    if place.memory != "nram":
+        return f"must have its element in nram, not in {place.memory}; change it"
     return None
 
 
@@ -156,7 +159,12 @@ def _nest(opcode: Opcode, descriptor: Descriptor, role: str) -> Problem:
     for operand in (descriptor.destination, *descriptor.sources):
         if problem := _operand(operand, rank) if isinstance(operand, Operand) else _constant(operand):
             return problem
-    return _places(opcode, descriptor, role) or _dtypes(opcode, descriptor) or _moves(opcode, descriptor)
+    return (
+        _places(opcode, descriptor, role)
+        or _dtypes(opcode, descriptor)
+        or _moves(opcode, descriptor)
+        or _compressed(opcode, descriptor)
+    )
 
 
 def _extents(descriptor: Descriptor) -> Problem:
@@ -247,6 +255,18 @@ def _moves(opcode: Opcode, descriptor: Descriptor) -> Problem:
             return f"must move two of its three operands in every loop, and does not in loop {loop}; give them strides"
         if not contract and not descriptor.destination.strides[loop]:
             return f"must write every element once, and its destination stays in loop {loop}; give it a stride"
+    return None
+
+
+def _compressed(opcode: Opcode, descriptor: Descriptor) -> Problem:
+    """Compressed are the source of a move and the second source of a contraction at most."""
+    *others, last = descriptor.operands
+    if any(operand.kept for operand in others) or (last.kept and opcode.form not in COMPRESSED):
+        return "must have no compressed operand but a move's source or a contract's weights; correct it"
+    if not 0 <= last.kept <= BLOCK:
+        return f"must keep 1 to {BLOCK} elements of a block, not {last.kept}; correct it"
+    if last.kept and min(last.strides) < 0:
+        return f"must have no stride below 0 in its compressed operand, not {min(last.strides)}; turn its loops around"
     return None
 
 

@@ -19,11 +19,13 @@ class MatrixUnit:
 
     `rates` give, for each dtype that the unit multiplies, how many products of it one multiplier does in a cycle; they
     share one sum, so that a rate divides what is summed. `dtypes` are theirs in order; the first is the machine's own.
+    With `zero_skipping` it takes compressed weights, and only what is kept of them is summed.
     """
 
     pipeline_cycles: int
     energy_per_mac_joules: dict[str, float] = field(hash=False)
     rates: dict[str, int] = field(hash=False)
+    zero_skipping: bool = False
     dtypes: tuple[str, ...] = field(init=False, repr=False)  # dictionaries of another order compare equal, these do not
     kind: ClassVar[str]
 
@@ -39,6 +41,10 @@ class MatrixUnit:
     def sides(self) -> tuple[int, int, int]:
         """How many rows, columns and summed places the array works on side by side."""
         raise NotImplementedError
+
+    def readings(self, rows: Any, columns: Any) -> tuple[Any, Any]:
+        """How often the unit reads each element of both operands: once for all columns or rows it has side by side."""
+        return _ceil(columns, self.sides[1]), _ceil(rows, self.sides[0])
 
     def steps(self, rows: Any, columns: Any, summed: Any) -> Any:
         """Cycles from the first operand to the last result at a rate of 1, the pipeline left out."""
@@ -109,6 +115,12 @@ class SystolicArray(MatrixUnit):
     def sides(self) -> tuple[int, int, int]:
         r, c = self.array_rows, self.array_columns
         return {DATAFLOWS[0]: (1, c, r), DATAFLOWS[1]: (r, c, 1), DATAFLOWS[2]: (c, 1, r)}[self.dataflow]
+
+    def readings(self, rows: Any, columns: Any) -> tuple[Any, Any]:
+        """What the array holds still it reads once."""
+        first, second = super().readings(rows, columns)
+        held = self.dataflow
+        return 1 if held == DATAFLOWS[2] else first, 1 if held == DATAFLOWS[0] else second
 
     def steps(self, rows: Any, columns: Any, summed: Any) -> Any:
         r, c = self.array_rows, self.array_columns

@@ -97,6 +97,9 @@ class MatrixSection(Section, tag_field="kind", kw_only=True):
         Rates, Meta(description="products that a multiplier makes in a cycle, by dtype; the machine's own dtype first")
     ] = field(default_factory=lambda: Rates(float32=1))
     energy_per_mac_joules: Annotated[Energies, Meta(description="one for each dtype of `rates`, or one for all")]
+    zero_skipping: Annotated[
+        bool, Meta(description="whether it takes compressed weights and spends no time on those left out")
+    ] = False
 
 
 class InnerProductSection(MatrixSection, tag="inner-product"):

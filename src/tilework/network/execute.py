@@ -13,7 +13,7 @@ from tilework.errors import NetworkError, WeightsError
 from tilework.network import kernels, views
 from tilework.network.functions import FUNCTIONS, UPDATES
 from tilework.network.graph import Graph, Node, Tensor
-from tilework.network.host_values import VALUES, host_value
+from tilework.network.host_values import has_value, host_value
 from tilework.network.kernels import Array
 from tilework.network.nest import Access, Affine, Apply, Expression, Nest
 from tilework.network.operations import OPERATIONS, Shape
@@ -59,7 +59,7 @@ def _check_names(graph: Graph, inputs: Collection[str], wanted: Iterable[str]) -
         if tensor.dtype in NOT_NUMPYS:
             raise NetworkError(f"NumPy must know a tensor's dtype, and {tensor.name} is {tensor.dtype}; use float32")
     for node in graph.nodes:
-        if graph.expansion(node).on_host and node.label not in VALUES:
+        if graph.expansion(node).on_host and not has_value(node):
             raise NetworkError(f"node {node.name} must be affine to have a value, which {node.label} is not")
 
 

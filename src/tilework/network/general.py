@@ -49,13 +49,39 @@ def _reduction(x: Shape, gone: set[int], keep: bool, update: str) -> tuple[Nest,
 
 
 @operation("x*?")
+def nests(s: Shapes, what: str = "", body: str = "", shape: tuple[int, ...] = ()) -> Expansion:
+    """Any nests over the inputs x0, x1, … that make a tensor o of this shape.
+
+    `body` has them as text, a `;` between two. Where none of them writes, o is 0 (with max= and min= the identity).
+    `what` is the name that tables show.
+    """
+    require(all(size > 0 for size in shape), f"nests must make positive sizes, not {list(shape)}")
+    made = tuple(map(parse_nest, body.split(";")))
+    for nest in made:
+        fits = nest.output.tensor == "o" and len(nest.output.index) == len(shape)
+        fits = fits and all(len(read.index) == len(s.get(read.tensor, ())) and read.tensor in s for read in nest.reads)
+        require(fits, f"nests must make o of {', '.join(s)}, with an index for each axis, which this does not: {nest}")
+        for read in nest.reads:
+            bounds = (axis.bounds(nest.extents) for axis in read.index)
+            inside = all(low >= 0 and high < n for (low, high), n in zip(bounds, s[read.tensor], strict=True))
+            require(inside or read.pad is not None, f"a read outside {read.tensor} must have a pad value in {nest}")
+    return Expansion(shape, made)
+
+
+@operation("x*?")
 def host(
-    s: Shapes, what: str = "", shape: tuple[int, ...] = (), part: int = 0, sequence: tuple[int, ...] = ()
+    s: Shapes,
+    what: str = "",
+    shape: tuple[int, ...] = (),
+    part: int = 0,
+    sequence: tuple[int, ...] = (),
+    how: str = "",
 ) -> Expansion:
     """Work that isn't affine and runs on the host: a row of `network.host.WORK`, whose value has this shape.
 
     `shape` is the largest where it depends on values. An operation with several results is a node for each `part`;
     the work is that of part 0. A constant of one axis may be an arithmetic `sequence`: its first number and its step.
+    `how` names the rule that gives the value, with its numbers, for those that have one (`network.host_rules`).
     """
     require(what in WORK, f"the host's work must be one of {', '.join(WORK)}, not {what!r}")
     require(all(size > 0 for size in shape), f"{what} must give positive sizes, not {list(shape)}")

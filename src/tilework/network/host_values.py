@@ -8,14 +8,32 @@ import numpy as np
 
 from tilework.errors import NetworkError
 from tilework.network.graph import Node, Tensor
+from tilework.network.host_rules import RULES
 from tilework.network.kernels import Array
 
 Value = Callable[[Node, Sequence[Array], Tensor], Array]
 
 
 def host_value(node: Node, inputs: Sequence[Array], result: Tensor) -> Array:
-    """The value of a node whose label is in VALUES, of the result's dtype."""
+    """The value of a node that has one, of the result's dtype. Raises NetworkError for indices of no place."""
+    if how := _how(node):
+        name, *numbers = how.split()
+        try:
+            with np.errstate(all="ignore"):
+                found = RULES[name](inputs, [int(number) for number in numbers], result.shape)
+        except (IndexError, ValueError) as error:
+            raise NetworkError(f"what {node.name} takes must fit together, which it does not: {error}") from None
+        return found.astype(result.dtype, copy=False)
     return VALUES[node.label](node, inputs, result).astype(result.dtype, copy=False)
+
+
+def has_value(node: Node) -> bool:
+    """Whether a rule says what a node of the host computes."""
+    return node.operation == "host" and (node.label in VALUES or _how(node).partition(" ")[0] in RULES)
+
+
+def _how(node: Node) -> str:
+    return str(dict(node.attributes).get("how", ""))
 
 
 def _embedding(node: Node, inputs: Sequence[Array], result: Tensor) -> Array:

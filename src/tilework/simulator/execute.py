@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tilework.isa.blocks import expanded
 from tilework.isa.instruction import Descriptor, Immediate, Instruction, Operand
 from tilework.isa.numbers import from_float32, to_float32
 from tilework.isa.table import OPCODES, Opcode
@@ -29,7 +30,20 @@ def action(instruction: Instruction) -> Action | None:
     """What the instruction does to views of its operands; None for those of control."""
     opcode = OPCODES[instruction.mnemonic]
     meaning = MEANING.get(opcode.form)
-    return None if meaning is None else meaning(opcode, descriptor_of(instruction), instruction.accumulate)
+    if meaning is None:
+        return None
+    descriptor = descriptor_of(instruction)
+    return _expanding(descriptor, meaning(opcode, descriptor, instruction.accumulate))
+
+
+def _expanding(descriptor: Descriptor, act: Action) -> Action:
+    """The action on what the last source stands for, if it is compressed."""
+    last = descriptor.operands[-1]
+    if not last.kept:
+        return act
+    return lambda destination, *sources: act(
+        destination, *sources[:-1], expanded(sources[-1], last, descriptor.extents)
+    )
 
 
 def constant(source: Immediate) -> np.float32:

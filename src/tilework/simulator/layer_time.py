@@ -18,8 +18,9 @@ from tilework.simulator.timing import Cost, total
 class LayerTime:
     """One layer: from the cycle in which control passes its first instruction to the one after its last.
 
-    With several streams, from the first of them to the last. `bound_cycles` is what no program can beat: the layer's
-    MACs at the peak rate of all cores, its `dram_bytes_bound` at full width.
+    With several cores, from the first of them to the last; movers may be ahead. `bound_cycles` is what no program can
+    beat: the layer's MACs at the peak rate of all cores, but those that are skipped, and its `dram_bytes_bound` at full
+    width.
     """
 
     name: str
@@ -45,8 +46,9 @@ def layer_time(layer: Layer, plan: Plan, run: Run, machine: Machine) -> LayerTim
         for core, first, last in parts
         for place in range(first, last)
     )
-    start = min([core.first_passed(first) for core, first, _ in parts], default=_empty(layer, run))
-    end = max([core.passed[last - 1] + core.plan.issue_cycles(last - 1) for core, _, last in parts], default=start)
+    computing = [part for part in parts if part[0].plan.stream.role == "core"] or parts
+    start = min([core.first_passed(first) for core, first, _ in computing], default=_empty(layer, run))
+    end = max([core.passed[last - 1] + core.plan.issue_cycles(last - 1) for core, _, last in computing], default=start)
     return LayerTime(
         name=layer.name,
         operation=layer.operation,
@@ -67,10 +69,12 @@ def peak_cycles(cost: Cost, machine: Machine) -> float:
 
 
 def _bound(layer: Layer, cost: Cost, plan: Plan, machine: Machine) -> float:
-    """Its MACs on all cores at the peak of the fastest dtype that it multiplies, and its bytes at full width."""
+    """Its MACs on all cores at the peak of the fastest dtype that it multiplies, but those that may be skipped, and its
+    bytes at full width."""
     peak = max([machine.macs_per_cycle(dtype) for dtype in cost.products], default=machine.macs_per_cycle())
     cores = sum(stream.stream.role == "core" for stream in plan.streams)
-    return max(layer.macs / (cores * peak), layer.dram_bytes_bound / machine.dram_bytes_per_cycle)
+    macs = layer.macs - layer.skipped_macs
+    return max(macs / (cores * peak), layer.dram_bytes_bound / machine.dram_bytes_per_cycle)
 
 
 def _empty(layer: Layer, run: Run) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilework.errors import SimulationError
+from tilework.isa.blocks import stored
 from tilework.isa.instruction import Operand
 from tilework.isa.numbers import STORAGE
 from tilework.isa.program import Program
@@ -22,6 +23,7 @@ Accessor = Callable[[Sequence[int]], Array]
 
 def span(operand: Operand, extents: Sequence[int]) -> tuple[int, int]:
     """The bytes [low, high) that the inner nest touches, relative to the address of its first element."""
+    operand, extents = stored(operand, extents)
     reach = [stride * (extent - 1) for stride, extent in zip(operand.strides, extents, strict=True)]
     return sum(r for r in reach if r < 0), sum(r for r in reach if r > 0) + operand.element_bytes
 
@@ -94,7 +96,7 @@ class Memories:
     def view(
         self,
         operand: Operand,
-        extents: tuple[int, ...],
+        extents: Sequence[int],
         counters: Sequence[int] = (),
         *,
         registers: Sequence[int] = (),
@@ -103,20 +105,23 @@ class Memories:
     ) -> Array:
         """The operand's elements as they are stored, one axis per inner loop, in one iteration of the hardware loops.
 
+        A compressed operand's blocks are one axis.
+
         Raises SimulationError, beginning with `who`, for an access outside its memory, across the border of the
         weights, misaligned, or a write into the weights.
         """
+        operand, shape = stored(operand, extents)
         address = operand.address(list(counters)) + (0 if operand.register is None else registers[operand.register])
-        low, high = span(operand, extents)
+        low, high = span(operand, shape)
         segment = self._segment(operand.memory, address + low, address + high)
         if segment is None or (writes and not segment.writable) or not _all_aligned(address, operand):
             raise SimulationError(self._complaint(operand, address, (address + low, address + high), who))
-        return np.ndarray(extents, STORAGE[operand.dtype], segment.data, address - segment.start, operand.strides)
+        return np.ndarray(shape, STORAGE[operand.dtype], segment.data, address - segment.start, operand.strides)
 
     def accessor(
         self,
         operand: Operand,
-        extents: tuple[int, ...],
+        extents: Sequence[int],
         counts: Sequence[int],
         *,
         registers: Sequence[int],
@@ -127,6 +132,7 @@ class Memories:
 
         What can be checked once for all iterations isn't checked again.
         """
+        operand, extents = stored(operand, extents)
         low, high = span(operand, extents)
         first, last = (operand.base + offset for offset in offsets(operand, counts))
         segment = self._segment(operand.memory, first + low, last + high)
@@ -191,7 +197,7 @@ def _all_aligned(address: int, operand: Operand) -> bool:
     return not any(part % operand.element_bytes for part in (address, *operand.strides))
 
 
-def _moving(operand: Operand, extents: tuple[int, ...], steps: list[tuple[int, int]], segment: Segment) -> Accessor:
+def _moving(operand: Operand, extents: Sequence[int], steps: list[tuple[int, int]], segment: Segment) -> Accessor:
     make: Any = np.ndarray
     data, strides, dtype = segment.data, operand.strides, STORAGE[operand.dtype]
     base, phase, wrap = operand.base - segment.start, operand.phase, operand.wrap

@@ -198,7 +198,7 @@ class Engine:
         wanted = [getattr(stream.pending, place) for place in places]
         if not any(wanted):
             return
-        room = [there - self._beside(stream, memory) for memory, there in capacities.items()]
+        room = [there - self.beside(stream, memory) for memory, there in capacities.items()]
         if all(amount <= there for amount, there in zip(wanted, room, strict=True)):
             return
         step, which, excess = passing(
@@ -210,7 +210,7 @@ class Engine:
             f"not come to {capacity + excess:,} as with this move; move less, or put a sync before it"
         )
 
-    def _beside(self, stream: Stream, memory: str) -> int:
+    def beside(self, stream: Stream, memory: str) -> int:
         """Bytes that others of the cluster move into a memory: into the SRAM all, into a core's the mover and it."""
         role, cluster = stream.processor.role, stream.processor.cluster
         others = [other for other in self.streams if other is not stream and other.processor.cluster == cluster]

@@ -11,10 +11,10 @@ from math import gcd, prod
 from operator import attrgetter
 
 from tilework.errors import SimulationError
+from tilework.isa.blocks import block_elements, multiplied, stored
 from tilework.isa.instruction import Instruction, Operand
 from tilework.isa.table import OPCODES, Opcode
 from tilework.machine.machine import Machine
-from tilework.machine.matrix import SystolicArray
 from tilework.simulator.structure import descriptor_of, operands_of
 
 BANK_BYTES = 4
@@ -163,21 +163,23 @@ def _element(opcode: Opcode, instruction: Instruction, machine: Machine) -> Cost
 
 def _transfer(opcode: Opcode, instruction: Instruction, machine: Machine) -> Cost:
     descriptor = descriptor_of(instruction)
-    sides = {operand.memory: operand for operand in descriptor.operands}
-    size = descriptor.destination.element_bytes * descriptor.iterations
-    latency, channel, port, moved = 0, 0, 0, size
-    if dram := sides.get("dram"):
-        moved = burst_bytes(dram, descriptor.extents, machine.dram.burst_bytes)
-        channel = transfer_cycles(moved, machine.dram.bandwidth_bytes_per_second, machine.clock_hz)
+    moved = [
+        (o.memory, burst_bytes(*stored(o, descriptor.extents), machine.dram.burst_bytes if o.memory == "dram" else 1))
+        for o in descriptor.operands
+    ]
+    sizes, latency, channel, port = dict(moved), 0, 0, 0
+    if "dram" in sizes:
+        channel = transfer_cycles(sizes["dram"], machine.dram.bandwidth_bytes_per_second, machine.clock_hz)
         latency += machine.dram.latency_cycles
-    if machine.sram and "sram" in sides:
-        port = transfer_cycles(size, machine.sram.bandwidth_bytes_per_second, machine.clock_hz)
+    if machine.sram and "sram" in sizes:
+        port = transfer_cycles(sizes["sram"], machine.sram.bandwidth_bytes_per_second, machine.clock_hz)
         latency += machine.sram.latency_cycles
-    target, copies = descriptor.destination.memory, machine.cores if opcode.unit == "cast" else 1
+    (target, written), *read = moved
+    copies = machine.cores if opcode.unit == "cast" else 1
     return _cost(
-        [(source.memory, moved if source.memory == "dram" else size) for source in operands_of(instruction)],
-        [(target, moved if target == "dram" else copies * size)],
-        cycles=latency + (max(channel, port) or _own_cycles(size, machine)),
+        read,
+        [(target, copies * written)],
+        cycles=latency + (max(channel, port) or _own_cycles(written, machine)),
         channel_cycles=channel,
         sram_cycles=port,
     )
@@ -198,33 +200,32 @@ def _contract(opcode: Opcode, instruction: Instruction, machine: Machine) -> Cos
             f"contract must multiply a dtype of the machine's matrix unit, {', '.join(unit.rates)}, not {a.dtype}; "
             "use one of these or take another machine"
         )
-    rows, columns, summed = shape = array_shape(instruction)
-    again_a, again_b = _readings(machine, rows, columns)
+    if b.kept and not unit.zero_skipping:
+        raise SimulationError(
+            f"contract must have weights that are not compressed, as the matrix unit of {machine.name} skips no zeros; "
+            "expand them when they are loaded or take another machine"
+        )
+    rows, columns, summed = array_shape(instruction)
+    left = multiplied(summed, b.kept)
+    again_a, again_b = unit.readings(rows, columns)
     result = (descriptor.destination.memory, descriptor.destination.element_bytes * rows * columns)
     read = [
         (a.memory, a.element_bytes * rows * summed * again_a),
-        (b.memory, b.element_bytes * summed * columns * again_b),
+        (b.memory, b.element_bytes * _elements(summed, b) * columns * again_b),
         *([result] if instruction.accumulate else []),
     ]
-    steps = unit.cycles(*shape, a.dtype) - unit.pipeline_cycles
+    steps = unit.cycles(rows, columns, left, a.dtype) - unit.pipeline_cycles
     return _cost(
         read,
         [result],
         cycles=max(steps, _port_cycles(read, machine), _port_cycles([result], machine)) + unit.pipeline_cycles,
-        products={a.dtype: descriptor.iterations},
+        products={a.dtype: rows * columns * left},
     )
 
 
-def _readings(machine: Machine, rows: int, columns: int) -> tuple[int, int]:
-    """How often the matrix unit reads each element of a and of b: once for all rows or columns it has side by side.
-
-    What a systolic array holds still it reads once.
-    """
-    unit = machine.matrix
-    held = unit.dataflow if isinstance(unit, SystolicArray) else ""
-    again_a = 1 if held == "input-stationary" else -(-columns // unit.sides[1])
-    again_b = 1 if held == "weight-stationary" else -(-rows // unit.sides[0])
-    return again_a, again_b
+def _elements(summed: int, operand: Operand) -> int:
+    """What is read of an operand for each sum: its elements, or, if it is compressed, whole blocks of them."""
+    return multiplied(summed, block_elements(operand.kept, operand.element_bytes)) if operand.kept else summed
 
 
 def _vector(opcode: Opcode, instruction: Instruction, machine: Machine) -> Cost:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tilework.isa.blocks import stored
 from tilework.isa.instruction import MAX_REGISTERS, Instruction, Operand
 from tilework.isa.program import Stream
 from tilework.simulator.scalar import effect
@@ -71,7 +73,8 @@ class Toucher:
             places = [(descriptor.destination, False)]
         return tuple([self._touch(operand, descriptor.extents, counters, writes) for operand, writes in places])
 
-    def _touch(self, operand: Operand, extents: tuple[int, ...], counters: tuple[int, ...], writes: bool) -> Touch:
+    def _touch(self, operand: Operand, extents: Sequence[int], counters: tuple[int, ...], writes: bool) -> Touch:
+        operand, extents = stored(operand, extents)
         register = operand.register
         if register in self._unknown:
             return Touch(operand.memory, 0, EVERYWHERE, writes)

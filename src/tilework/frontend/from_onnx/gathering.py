@@ -9,6 +9,8 @@ from typing import Any
 from tilework.frontend.from_onnx.site import Site, operator
 from tilework.network.operations import Shape
 
+REDUCTIONS = ("none", "add", "mul", "max", "min")
+TRANSFORMATIONS = ("half_pixel", "align_corners", "asymmetric")
 SCATTERED = {"add": "scatter_add", "mul": "scatter_mul", "max": "scatter_max", "min": "scatter_max"}
 
 
@@ -30,7 +32,7 @@ def _gather(s: Site) -> None:
     elif axis == 0 and len(own) == 2 and (table := s.known(0)) is not None and table.trained:
         s.host("embedding", s.reference(1), s.reference(0), shape=shape, dtype=s.dtype())
     else:
-        s.host("gather", s.reference(0), s.operand(1), shape=shape)
+        s.host("gather", s.reference(0), s.operand(1), shape=shape, how=f"take {axis}")
 
 
 def _inputs(s: Site) -> list[str]:
@@ -39,7 +41,8 @@ def _inputs(s: Site) -> list[str]:
 
 @operator("GatherElements")
 def _gather_elements(s: Site) -> None:
-    s.host("gather", *_inputs(s), shape=s.shape(1))
+    axis = s.axis(s.integer("axis", 0), len(s.shape()))
+    s.host("gather", *_inputs(s), shape=s.shape(1), how=f"take_along {axis}")
 
 
 @operator("GatherND")
@@ -47,14 +50,18 @@ def _gather_nd(s: Site) -> None:
     own, index, batch = s.shape(), s.shape(1), s.integer("batch_dims", 0)
     if not index or not 0 <= batch < len(index) or batch + index[-1] > len(own):
         s.fail(f"its indices must fit the shape {list(own)}, not have {list(index)} with {batch} axes of batch")
-    s.host("gather", *_inputs(s), shape=(*index[:-1], *own[batch + index[-1] :]))
+    s.host("gather", *_inputs(s), shape=(*index[:-1], *own[batch + index[-1] :]), how=f"take_nd {batch}")
 
 
 @operator("Scatter", "ScatterElements", "ScatterND", "TensorScatter")
 def _scatter(s: Site) -> None:
     """A reduction takes an operation for each update, the third input."""
-    work = SCATTERED.get(s.text("reduction", "none"), "scatter")
-    s.host(work, *map(s.operand, range(3)), shape=s.shape())
+    reduction = s.text("reduction", "none")
+    work, update = SCATTERED.get(reduction, "scatter"), REDUCTIONS.index(reduction)
+    how = {"ScatterND": f"put_nd {update}", "TensorScatter": ""}.get(s.operator)
+    if how is None:
+        how = f"put_along {s.axis(s.integer('axis', 0), len(s.shape()))} {update}"
+    s.host(work, *map(s.operand, range(3)), shape=s.shape(), how=how)
 
 
 @operator("NonZero")
@@ -99,17 +106,26 @@ def _top_k(s: Site) -> None:
     last = s.reference(0)
     for out in (0, 1):
         if s.wanted(out) or out == 0:
-            s.host("topk", last, shape=shape, out=out, dtype="int64" if out else "")
+            how = f"sort {axis} {s.integer('largest', 1)} {k} {out}"
+            s.host("topk", last, shape=shape, out=out, dtype="int64" if out else "", how=how)
+
+
+def _running(s: Site, name: str) -> str:
+    """The rule of a running sum or product, if its axis is known."""
+    if s.known(1) is None:
+        return ""
+    axis = s.axis(int(s.scalar(1, "the axis", 0)), len(s.shape()))
+    return f"{name} {axis} {s.integer('exclusive', 0)} {s.integer('reverse', 0)}"
 
 
 @operator("CumSum")
 def _cum_sum(s: Site) -> None:
-    s.host("cumsum", s.reference(0), shape=s.shape())
+    s.host("cumsum", s.reference(0), shape=s.shape(), how=_running(s, "cumsum"))
 
 
 @operator("CumProd")
 def _cum_prod(s: Site) -> None:
-    s.host("cumprod", s.reference(0), shape=s.shape())
+    s.host("cumprod", s.reference(0), shape=s.shape(), how=_running(s, "cumprod"))
 
 
 @operator("ReverseSequence")
@@ -165,7 +181,26 @@ def _resize(s: Site) -> None:
     elif s.text("mode", "nearest") == "nearest":
         s.host("gather", s.reference(0), shape=shape)
     else:
-        s.host("bicubic" if s.text("mode", "nearest") == "cubic" else "interpolate", s.reference(0), shape=shape)
+        cubic = s.text("mode", "nearest") == "cubic"
+        how = "" if cubic else _linear(s, own, shape)
+        s.host("bicubic" if cubic else "interpolate", s.reference(0), shape=shape, how=how)
+
+
+def _linear(s: Site, own: Shape, shape: Shape) -> str:
+    """The rule of linear interpolation, where the scales are the quotients of the sizes and nothing is smoothed."""
+    where = s.text("coordinate_transformation_mode", "half_pixel")
+    if s.operator == "Upsample" or s.opset == 10:
+        where = "asymmetric"
+    exact = s.given(3) or _exact(s, own, shape)
+    if not exact or where not in TRANSFORMATIONS or s.integer("antialias", 0):
+        return ""
+    return f"linear {TRANSFORMATIONS.index(where)}"
+
+
+def _exact(s: Site, own: Shape, shape: Shape) -> bool:
+    place = 1 if s.operator == "Upsample" or s.opset == 10 else 2
+    scales = s.small(place, "the scales", "f") if s.given(place) else list(s.floats("scales"))
+    return len(scales) == len(own) and all(a * k == b for a, b, k in zip(own, shape, scales, strict=True))
 
 
 def _repeats(s: Site, times: int) -> bool:

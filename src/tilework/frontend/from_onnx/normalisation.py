@@ -111,7 +111,8 @@ operator("LogSoftmax")(_softmax("log_softmax"))
 @operator("Hardmax")
 def _hardmax(s: Site) -> None:
     """One at the first of the largest, else zero: the places are compared with those of a search."""
-    s.host("argmax", s.reference(0), shape=s.shape())
+    axis = s.axis(s.integer("axis", -1 if s.opset >= 13 else 1), len(s.shape()))
+    s.host("argmax", s.reference(0), shape=s.shape(), how=f"hardmax {axis}" if s.opset >= 13 else "")
 
 
 @operator("LpNormalization")
@@ -196,11 +197,17 @@ def _reduce_prod(s: Site) -> None:
     if axes is None:
         s.same(s.inputs[0])
     else:
-        s.host("product", s.reference(0), shape=kept(s.shape(), axes, bool(s.integer("keepdims", 1))))
+        s.host(
+            "product",
+            s.reference(0),
+            shape=kept(s.shape(), axes, bool(s.integer("keepdims", 1))),
+            how=" ".join(map(str, ("product", *axes))),
+        )
 
 
 @operator("ArgMax", "ArgMin")
 def _arg(s: Site) -> None:
     axis = s.axis(s.integer("axis", 0), len(s.shape()))
     shape = kept(s.shape(), (axis,), bool(s.integer("keepdims", 1)))
-    s.host("argmax", s.reference(0), shape=shape, dtype="int64")
+    how = f"arg {axis} {int(s.operator == 'ArgMax')} {s.integer('select_last_index', 0)}"
+    s.host("argmax", s.reference(0), shape=shape, dtype="int64", how=how)

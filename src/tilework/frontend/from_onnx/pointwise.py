@@ -191,15 +191,19 @@ def _mod(s: Site) -> None:
     _all(s, f"x0 - {whole} * x1")
 
 
+BITS = {"BitwiseAnd": "bit_and", "BitwiseOr": "bit_or", "BitwiseXor": "bit_xor", "BitwiseNot": "bit_not"}
+
+
 @operator("BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitwiseNot")
 def _bitwise(s: Site) -> None:
     places = range(len(s.inputs))
-    s.host("bitwise", *map(s.operand, places), shape=s.broadcast([s.shape(place) for place in places]))
+    rule = BITS.get(s.operator) or f"shift_{s.text('direction', '').lower()}"
+    s.host("bitwise", *map(s.operand, places), shape=s.broadcast([s.shape(place) for place in places]), how=rule)
 
 
 @operator("Asin", "Acos", "Atan")
 def _inverse_trigonometric(s: Site) -> None:
-    s.host("arc", s.reference(0), shape=s.shape())
+    s.host("arc", s.reference(0), shape=s.shape(), how=f"arc{s.operator[1:].lower()}")
 
 
 @operator("Sum")

@@ -236,9 +236,12 @@ class Site:
         """A node that computes a scalar expression of its inputs x0, x1, … (see `network.elementwise.pointwise`)."""
         return self.emit("pointwise", *inputs, to=to, out=out, dtype=dtype, what=what, body=body, shape=shape)
 
-    def host(self, what: str, *inputs: str, shape: Shape, out: int = 0, dtype: str = "", to: str = "") -> str:
-        """A node of host work; the first output carries the work of all."""
-        return self.emit("host", *inputs, to=to, out=out, dtype=dtype, what=what, shape=shape, part=out)
+    def host(
+        self, what: str, *inputs: str, shape: Shape, out: int = 0, dtype: str = "", to: str = "", how: str = ""
+    ) -> str:
+        """A node of host work; the first output carries the work of all, and `how` says what each computes."""
+        rule = {"how": how} if how else {}
+        return self.emit("host", *inputs, to=to, out=out, dtype=dtype, what=what, shape=shape, part=out, **rule)
 
     def reshaped(self, name: str, shape: Shape, to: str = "shaped") -> str:
         """A value under another shape, as a step; the value itself where it has that shape."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
 from tilework.frontend.from_torch.aten_reduction import along_last
-from tilework.frontend.from_torch.aten_support import Operand, host
+from tilework.frontend.from_torch.aten_support import Operand, axis_of, host
 from tilework.frontend.from_torch.calls import Value, values_in
 from tilework.frontend.from_torch.lowering import Lowering
 from tilework.frontend.from_torch.registry import aten
@@ -42,7 +43,17 @@ def moved(c: Lowering, *arguments: Any, **_: Any) -> None:
     if masks and not changes:
         host(c, "nonzero", *masks, values[0])
     else:
-        host(c, "scatter" if changes else "gather", *values)
+        host(c, "scatter" if changes else "gather", *values, how=_how(name, arguments))
+
+
+def _how(name: str, arguments: Sequence[Any]) -> str:
+    """The rule of an operator that goes along one axis, if it is one; of those with a list, of a list of one tensor."""
+    if name in ("index_select", "gather", "scatter.src", "scatter") and isinstance(arguments[-1], Value):
+        axis = axis_of(arguments[1], len(arguments[0].shape))
+        return {"index_select": f"take {axis}", "gather": f"take_along {axis}"}.get(name, f"put_along {axis} 0")
+    if name in ("index", "_unsafe_index") and sum(isinstance(place, Value) for place in arguments[1]) == 1:
+        return f"take {[isinstance(place, Value) for place in arguments[1]].index(True)}"
+    return ""
 
 
 @aten("index_put", "_index_put_impl")
@@ -57,7 +68,8 @@ def index_put(
 @aten("scatter_add", "index_add")
 def scatter_add(c: Lowering, x: Value, dim: int, index: Value, src: Value, *_: Any, **__: Any) -> None:
     """x with elements added in some places."""
-    host(c, "scatter_add", x, index, src)
+    along = "index" not in c.call.operator
+    host(c, "scatter_add", x, index, src, how=f"put_along {axis_of(dim, len(x.shape))} 1" if along else "")
 
 
 @aten("scatter_reduce", "index_reduce", "scatter.reduce", "scatter.value_reduce")
@@ -76,13 +88,15 @@ def masked_select(c: Lowering, x: Value, mask: Value | None = None, **_: Any) ->
 @aten("sort", "argsort")
 def sort(c: Lowering, x: Value, dim: int = -1, descending: bool = False, stable: bool | None = None) -> None:
     """An axis in order, and where each element came from."""
-    along_last(c, "sort", x, dim)
+    count = x.shape[dim] if x.shape else 1
+    hows = [f"sort {{axis}} {int(descending)} {count} {place}" for place in range(2)]
+    along_last(c, "sort", x, dim, *(hows if len(c.results) > 1 else hows[1:]))
 
 
 @aten("topk")
 def topk(c: Lowering, x: Value, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> None:
     """The k largest along an axis, and where they came from."""
-    along_last(c, "topk", x, dim)
+    along_last(c, "topk", x, dim, *(f"sort {{axis}} {int(largest)} {k} {place}" for place in range(2)))
 
 
 @aten("kthvalue", "median", "mode")

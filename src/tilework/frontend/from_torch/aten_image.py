@@ -93,18 +93,27 @@ def nearest(c: Lowering, x: Value, *_: object) -> None:
     """The nearest pixel: each several times where the sizes are multiples, else picked by the host."""
     size, result = x.shape[2:], c.result.shape
     if any(new % old for old, new in zip(size, result[2:], strict=True)):
-        host(c, "gather", x)
+        host(c, "gather", x, how=f"nearest {int('exact' in c.call.operator)}" if _by_sizes(c, x) else "")
         return
     spaced = (*x.shape[:2], *(s for old in size for s in (old, 1)))
     apart = (*x.shape[:2], *(s for old, new in zip(size, result[2:], strict=True) for s in (old, new // old)))
     c.set(reshape(c, c.emit("expand", reshape(c, x, spaced), shape=apart), result))
 
 
+def _by_sizes(c: Lowering, x: Value) -> bool:
+    """Whether places are those of the sizes: no scale is given that isn't the quotient of them."""
+    given = [*c.call.arguments[2:], *(value for _, value in c.call.keywords)]
+    flat = [part for value in given for part in (value if isinstance(value, tuple) else (value,))]
+    scales = [value for value in flat if isinstance(value, float)]
+    quotients = [new / old for old, new in zip(x.shape[2:], c.result.shape[2:], strict=True)]
+    return all(scale in quotients for scale in scales)
+
+
 def _register_upsample(name: str, what: str) -> None:
     @aten(name)
-    def row(c: Lowering, x: Value, *_: object) -> None:
+    def row(c: Lowering, x: Value, size: object = None, corners: object = False, *_: object) -> None:
         """Pixels between pixels."""
-        host(c, what, x)
+        host(c, what, x, how=f"linear {int(bool(corners))}" if what == "interpolate" and _by_sizes(c, x) else "")
 
 
 for _name, _what in {

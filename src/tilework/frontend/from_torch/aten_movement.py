@@ -23,7 +23,18 @@ def renamed(c: Lowering, x: Value, *_: Any, **__: Any) -> None:
     c.set(reshape(c, x, c.result.shape))
 
 
-@aten("view.dtype", "as_strided", "resize", "diagonal", "unfold", "im2col")
+@aten("as_strided")
+def strided(c: Lowering, x: Value, size: Sizes, stride: Sizes, storage_offset: int | None = None) -> None:
+    """All elements in their order under another shape, or places that no nest states."""
+    solid = [axis for axis, extent in enumerate(size) if extent > 1]
+    in_order = all(stride[a] == prod(size[b] for b in solid[n + 1 :]) for n, a in enumerate(solid))
+    if in_order and prod(size) == prod(x.shape) and not storage_offset and c.base(x) is None:
+        c.set(reshape(c, x, c.result.shape))
+    else:
+        host(c, "gather", x)
+
+
+@aten("view.dtype", "resize", "diagonal", "unfold", "im2col")
 @aten("diag_embed", "view_as_real", "view_as_complex", "repeat_interleave.Tensor")
 def picked(c: Lowering, x: Value, *others: Any, **_: Any) -> None:
     """Places of x that no nest states, or its bits read in another way."""

@@ -92,7 +92,8 @@ def aminmax(c: Lowering, x: Value, dim: int | None = None, keepdim: bool = False
 @aten("argmax", "argmin")
 def place(c: Lowering, x: Value, dim: int | None = None, keepdim: bool = False) -> None:
     """The place of the largest or smallest."""
-    host(c, "argmax" if "argmax" in c.call.operator else "argmin", x)
+    name = "argmax" if "argmax" in c.call.operator else "argmin"
+    host(c, name, x, how="" if dim is None else f"arg {axis_of(dim, len(x.shape))} {int(name == 'argmax')} 0")
 
 
 @aten("trace")
@@ -105,7 +106,8 @@ def trace(c: Lowering, x: Value) -> None:
 @aten("prod")
 def all_product(c: Lowering, x: Value, dim: Axes = None, keepdim: bool = False, dtype: str | None = None) -> None:
     """The product along some axes."""
-    host(c, "product", x)
+    how = " ".join(map(str, ("product", *axes_of(dim, len(x.shape)))))
+    host(c, "product", x, how=how)
 
 
 def _moments(c: Lowering, x: Value, axes: Axes, correction: float | None, keep: bool) -> tuple[Value, Value]:
@@ -190,9 +192,9 @@ def distance(c: Lowering, x: Value, y: Value, p: float = 2) -> None:
     vector_norm(c, arithmetic(c, "sub", "x0 - x1", x, y), p)
 
 
-def along_last(c: Lowering, what: str, x: Value, dim: int) -> None:
+def along_last(c: Lowering, what: str, x: Value, dim: int, *hows: str) -> None:
     """Work for the host along an axis, which becomes the last one first, so that its size is known; each result that
-    something reads is a part of it."""
+    something reads is a part of it, and `hows` are the rules of all results, with {axis} for the axis."""
     axis = axis_of(dim, len(x.shape))
     order = (*(a for a in range(len(x.shape)) if a != axis), *((axis,) if x.shape else ()))
     back = tuple(order.index(a) for a in range(len(order)))
@@ -201,13 +203,14 @@ def along_last(c: Lowering, what: str, x: Value, dim: int) -> None:
         result = c.results[place]
         assert result is not None
         shape = tuple(result.shape[a] for a in order)
-        c.set(c.view(c.emit("host", row, what=what, shape=shape, part=part, dtype=result.dtype), back), place)
+        rule = {"how": hows[place].format(axis=len(order) - 1)} if hows else {}
+        c.set(c.view(c.emit("host", row, what=what, shape=shape, part=part, dtype=result.dtype, **rule), back), place)
 
 
 def _register_along(what: str, *names: str) -> None:
     @aten(what, *names)
     def row(c: Lowering, x: Value, dim: int, dtype: str | None = None) -> None:
-        along_last(c, what, x, dim)
+        along_last(c, what, x, dim, *([f"{what} {{axis}} 0 0"] if what in ("cumsum", "cumprod") else []))
 
 
 _register_along("cumsum")

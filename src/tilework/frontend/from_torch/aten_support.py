@@ -77,13 +77,17 @@ def axes_of(axes: int | Sizes | None, rank: int) -> Sizes:
     return tuple(sorted(axis_of(axis, rank) for axis in axes)) if axes else tuple(range(rank))
 
 
-def host(c: Lowering, what: str, *inputs: Value) -> None:
-    """The call is work for the host; each result that something reads is a part of it, and the first has the work."""
+def host(c: Lowering, what: str, *inputs: Value, how: str = "") -> None:
+    """The call is work for the host; each result that something reads is a part of it, and the first has the work.
+
+    `how` says what the first result is, where a rule does (`network.host_rules`).
+    """
     read = [value for value in inputs if not value.is_empty]
     for part, place in enumerate(place for place in range(len(c.results)) if c.is_used(place)):
         result = c.results[place]
         assert result is not None
-        c.set(c.emit("host", *read, what=what, shape=result.shape, part=part, dtype=result.dtype), place)
+        rule = {"how": how} if how and not place else {}
+        c.set(c.emit("host", *read, what=what, shape=result.shape, part=part, dtype=result.dtype, **rule), place)
 
 
 def rest(c: Lowering) -> None:

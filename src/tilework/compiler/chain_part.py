@@ -1,0 +1,97 @@
+"""A chain as the compiler's later stages see it: a group of all its nests, and how it is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from tilework.compiler.buffers import plan_buffers
+from tilework.compiler.chain import Chain, assemble, strips
+from tilework.compiler.chain_memory import Layout, whole
+from tilework.compiler.group import Group
+from tilework.compiler.split import Part
+from tilework.compiler.tile import Tiling
+from tilework.network.nest import Affine
+
+COLUMNS = 3  # the axis of N,C,H,W that strips share
+
+
+class Config(NamedTuple):
+    """How a chain is computed: in so many strips side by side, `height` rows of its output in a turn, so many turns a
+    step, and so many buffers for each band."""
+
+    strips: int
+    height: int
+    turns: int
+    slots: int
+
+    def __str__(self) -> str:
+        rows = f"{self.height} {'row' if self.height == 1 else 'rows'} in each of {self.turns} turns"
+        return f"{self.strips} {'strip' if self.strips == 1 else 'strips'} of {rows}, buffers x{self.slots}"
+
+
+ONE = Config(1, 1, 1, 1)
+
+
+@dataclass(frozen=True)
+class ChainTiling(Tiling):
+    """In place of tiles: a chain's configuration."""
+
+    config: Config = ONE
+    members: int = 0
+
+    @property
+    def choice(self) -> tuple[object, ...]:
+        return self.config
+
+    def __str__(self) -> str:
+        return f"chain of {self.members} groups | {self.config} | {self.cycles:.0f} cycles"
+
+
+@dataclass(frozen=True)
+class ChainPart(Part):
+    """A chain of `groups`, all on one core; `group` has their nests in one."""
+
+    groups: tuple[Group, ...] = ()
+
+    @cached_property
+    def stages(self) -> tuple[Part, ...]:
+        """Each group in one tile, as its weights are packed."""
+        return tuple(Part(group, whole(plan_buffers(group))) for group in self.groups)
+
+    @cached_property
+    def layouts(self) -> list[Layout]:
+        """Of each strip."""
+        assert isinstance(self.tiling, ChainTiling)
+        count, *form = self.tiling.config
+        return [Layout(chain, *form) for chain in chains(self.groups, count)]
+
+
+def pieces_of(part: Part) -> tuple[Part, ...]:
+    """The parts whose plans have the buffers of a part: of a chain its stages."""
+    return part.stages if isinstance(part, ChainPart) else (part,)
+
+
+def chains(groups: Sequence[Group], count: int) -> list[Chain]:
+    """The chain of these groups, or those of its strips; none where they make none."""
+    parts = strips(groups, COLUMNS, count) if count > 1 else [tuple(groups)]
+    found = [chain for chain in map(assemble, parts) if chain]
+    return found if len(found) == len(parts) else []
+
+
+def joined(groups: Sequence[Group]) -> Group:
+    """One group with the nests of all; loops get a number in front, since each group has its own."""
+    loops: list[tuple[str, int]] = []
+    nests = []
+    for number, group in enumerate(groups):
+        names = {name: f"s{number}_{name}" for name, _ in group.loops}
+        values = {name: Affine(((new, 1),)) for name, new in names.items()}
+        loops += [(names[name], extent) for name, extent in group.loops]
+        for nest in group.nests:
+            inside = {name: values[name] for name in nest.extents}
+            nests.append(nest.substitute(inside, tuple((names[name], extent) for name, extent in nest.loops)))
+    nodes = tuple(dict.fromkeys(node for group in groups for node in group.nodes))
+    tensors = {name: tensor for group in groups for name, tensor in group.tensors.items()}
+    return Group(nodes, " > ".join(group.operation for group in groups), tuple(loops), tuple(nests), tensors)

@@ -1,0 +1,50 @@
+"""Activations that stay in the SRAM between the groups that make and read them, and so never go to DRAM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from tilework.compiler.group import Group
+from tilework.compiler.memory import ALIGNMENT, align, lifetimes, place_activations
+from tilework.machine.machine import Machine
+from tilework.network.graph import Graph
+
+SHARE = 8  # one part in so many of the SRAM, at least, is left for the movers' weights
+WORTH = 0.1  # of all traffic, at least, must be saved; else the movers have the whole SRAM
+
+
+def settle(graph: Graph, groups: Sequence[Group], machine: Machine, cores: int) -> dict[str, int]:
+    """The address in SRAM of each activation that stays there, the largest first as far as lifetimes leave any room.
+
+    All cores that work must share the SRAM. Inputs and outputs of the network are in DRAM. The SRAM's beginning is left
+    free (see `rest`).
+    """
+    if machine.sram is None or cores > machine.cores:
+        return {}
+    size = machine.sram.capacity_bytes & -ALIGNMENT
+    ports = {tensor.name for tensor in graph.inputs} | set(graph.outputs)
+    lives = [life for life in lifetimes(graph, groups) if life.tensor.name not in ports]
+    found = place_activations(lives, size // SHARE & -ALIGNMENT, size)
+    if not _worth(found, groups):
+        return {}
+    end = max(found[life.tensor.name] + align(life.tensor.size_bytes) for life in lives if life.tensor.name in found)
+    return {name: address + size - end for name, address in found.items()}
+
+
+def _worth(names: Iterable[str], groups: Sequence[Group]) -> bool:
+    found = set(names)
+    moved = [(name, size) for group in groups for name, size in group.touched_bytes.items()]
+    return sum(size for name, size in moved if name in found) > WORTH * sum(size for _, size in moved)
+
+
+def settled(group: Group, resident: Mapping[str, int]) -> Group:
+    """The group, told which of its tensors stay in the SRAM."""
+    return replace(group, resident=frozenset(group.names) & resident.keys())
+
+
+def rest(machine: Machine, resident: Mapping[str, int]) -> Machine:
+    """The machine with the SRAM that is left for the movers."""
+    if machine.sram is None or not resident:
+        return machine
+    return replace(machine, sram=replace(machine.sram, capacity_bytes=min(resident.values())))

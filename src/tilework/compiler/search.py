@@ -1,0 +1,81 @@
+"""The best split and tiling of each group, searched once for groups that differ only in names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tilework.compiler.buffers import plan_buffers
+from tilework.compiler.group import Group
+from tilework.compiler.halve import halves
+from tilework.compiler.on_vector import on_vector
+from tilework.compiler.options import Measure, Options
+from tilework.compiler.split import Split, Work, best_split, number, share, split
+from tilework.compiler.tile_front import OBJECTIVES
+from tilework.compiler.tile_measure import best_measured
+from tilework.errors import CompileError
+from tilework.machine.machine import Machine
+from tilework.network.nest import CONTRACTION
+
+ENOUGH = 1.02  # of the compulsory bytes: less can hardly be gained
+
+
+class Search:
+    """What was found for the groups of a network; those that don't fit the machine are fused less."""
+
+    def __init__(self, machine: Machine, options: Options, measure: Measure | None) -> None:
+        self.machine, self.options, self.measure = machine, options, measure
+        self.known: dict[tuple[object, ...], Split | CompileError] = {}
+
+    def worth(self, both: Group, apart: tuple[Group, ...]) -> bool:
+        """Whether a group takes no longer than those that it stands for, one after another."""
+        together, *single = (self._found(group, self.machine) for group in (both, *apart))
+        if isinstance(together, CompileError):
+            return False
+        return together.tiling.cycles <= sum(s.tiling.cycles for s in single if not isinstance(s, CompileError))
+
+    def better(self, group: Group) -> Group:
+        """The group as it is, or on the vector unit alone, or with its operands swapped, whichever the objective likes
+        best."""
+        first = self._found(group, self.machine)
+        if group.main.kind != CONTRACTION or isinstance(first, CompileError):
+            return group
+        found = [(group, first)]
+        for other in (on_vector(group), self._swapped(group, first)):
+            split = self._found(other, self.machine) if other else first
+            if other and not isinstance(split, CompileError):
+                found.append((other, split))
+        cycles = [split.tiling.cycles for _, split in found]
+        cost = [split.tiling.cost * number(split.cut) for _, split in found]
+        return found[OBJECTIVES[self.options.objective].best(cycles, cost)][0]
+
+    def _swapped(self, group: Group, found: Split) -> Group | None:
+        """With operands in each other's place, if some of the group's bytes move more than once as it is."""
+        once = found.tiling.dram_bytes * number(found.cut) <= ENOUGH * group.compulsory_bytes
+        return None if once or group.blocks.kept else replace(group, swapped=True)
+
+    def works(self, group: Group, machine: Machine) -> list[Work]:
+        """The group split and tiled, or its parts. Raises CompileError for a nest of which not even a tile fits."""
+        found = self._found(group, machine)
+        if not isinstance(found, CompileError):
+            return [found.apply(group)]
+        if len(group.nests) == 1:
+            raise found
+        return [work for half in halves(group) for work in self.works(half, machine)]
+
+    def _found(self, group: Group, machine: Machine) -> Split | CompileError:
+        key = group.shape, machine.sram
+        if key not in self.known:
+            self.known[key] = self._search(group, machine)
+        return self.known[key]
+
+    def _search(self, group: Group, machine: Machine) -> Split | CompileError:
+        try:
+            plan_buffers(group).check(group.name)
+            objective = self.options.objective
+            found = best_split(group, machine, self.options.cores_of(machine), self.options.split, objective)
+            if self.measure is None:
+                return found
+            part, seen = split(group, found.cut)[0], share(machine, number(found.cut))
+            return replace(found, tiling=best_measured(part, found.tiling, seen, objective, self.measure))
+        except CompileError as error:
+            return error

@@ -1,0 +1,178 @@
+"""The space of tilings: which loops are cut into what sizes, in which order, where operands are loaded, and how often.
+
+*Sizes.* Of each number of tiles the smallest size that makes so few, in whole multiples of what the matrix unit does
+side by side (of rows, which are the product of several loops, also in others), and a single iteration. Larger ones
+with the same number of tiles take more room and gain nothing. A loop that only a contraction's result has is cut to
+single iterations. Where all combinations would be more than POINTS, the longest lists are thinned to sizes spread
+evenly on a logarithmic scale.
+
+*Order.* Parallel loops outside, reducing loops inside. Of a contraction, the loops that only the weight has stand
+together, before, behind or between those that only the other operand has.
+
+*Levels.* An operand of the main nest is loaded in any number of the loops around it. Loops that it does not have
+directly around its load would only repeat it, and a loop of one tile is none: such levels are left out.
+
+*Slots.* One or two for each operand of the main nest, and for all results together; for other operands as many as the
+most of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from math import gcd, lcm, prod
+
+import numpy as np
+
+from tilework.compiler.buffers import Plan, contraction_operands, grain
+from tilework.compiler.group import Group
+from tilework.machine.machine import Machine
+from tilework.network.nest import CONTRACTION, Access
+
+POINTS = 1 << 15
+MAX_TILED_LOOPS = 6
+
+
+@dataclass(frozen=True)
+class Space:
+    """The tilings of a group that are valid for all parts of the whole, whose loops have `extents`.
+
+    `fine`: sizes below what the matrix unit does side by side are halved step by step, so that chunks of a weight find
+    their place in the SRAM.
+    """
+
+    group: Group
+    plan: Plan
+    machine: Machine
+    extents: dict[str, int]
+    fine: bool
+
+    @cached_property
+    def reduction(self) -> str | None:
+        """The reduction loop that may be cut: the longest one that shares no padded axis with another loop."""
+        main = self.group.main
+        if main.update == "=" or self.plan.scratch.get(0) is not None:
+            return None
+        tied = {
+            name
+            for access in main.reads
+            for place, axis in enumerate(access.index)
+            if access.pad is not None and len(axis.terms) > 1 and not self._inside(access, place)
+            for name, _ in axis.terms
+        }
+        tied |= {name for nest in self.group.nests[1:] for name in nest.extents}
+        loops = [(extent, name) for name, extent in main.reduction_loops if name not in tied and extent > 1]
+        free = [(extent, name) for extent, name in loops if grain(self.group, name) < extent]
+        return max(free)[1] if free else None
+
+    def _inside(self, access: Access, axis: int) -> bool:
+        """Whether an access never leaves its tensor along an axis, in no part of the group."""
+        low, high = access.index[axis].bounds(self.extents)
+        return low >= 0 and high < self.group.tensors[access.tensor].shape[axis]
+
+    @cached_property
+    def parallel(self) -> list[str]:
+        """The loops along which tiles differ: each of the nests makes its part of a tile."""
+        made = [nest.output.loops() for nest in self.group.nests]
+        return [name for name, extent in self.group.loops if extent > 1 and all(name in loops for loops in made)]
+
+    def orders(self) -> list[tuple[tuple[str, ...], int]]:
+        """Loop orders with the number of their parallel loops."""
+        options = [self.parallel]
+        if self.group.main.kind == CONTRACTION:
+            inputs, weight = (a.loops() for a in contraction_operands(self.group))
+            shared = [n for n in self.parallel if n in inputs and n in weight]
+            columns = [n for n in self.parallel if n in weight and n not in inputs]
+            rows = [n for n in self.parallel if n not in weight]
+            options = [shared + rows[:i] + columns + rows[i:] for i in range(len(rows) + 1)]
+        last = [self.reduction] if self.reduction else []
+        found = dict.fromkeys(tuple(option[: MAX_TILED_LOOPS - 1]) for option in options)
+        return [((*option, *last), len(option)) for option in found]
+
+    def sizes(self, order: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+        """The tile sizes of each loop, growing."""
+        every = {loop: self._sizes(loop) for loop in order}
+        most = max(map(len, every.values()), default=1)
+        while prod(min(most, len(sizes)) for sizes in every.values()) > POINTS:
+            most -= 1
+        return {loop: _thinned(sizes, most) for loop, sizes in every.items()}
+
+    def _sizes(self, loop: str) -> list[int]:
+        if self._repeats(loop):
+            return [1]
+        extent, unit = self.group.extents[loop], self._unit(loop)
+        sizes = {-(-extent // parts) for parts in range(1, extent + 1)}
+        if extent > unit:
+            parts = {unit >> halvings for halvings in range(1, unit.bit_length())} if self.fine else {1}
+            whole_units = {min(extent, -(-size // unit) * unit) for size in sizes} | parts
+            sizes = whole_units | (sizes if self._is_row(loop) else set())
+        whole = grain(self.group, loop)
+        return sorted(size for size in sizes if size % whole == 0 or size == extent)
+
+    def _is_row(self, loop: str) -> bool:
+        """Whether a loop moves the rows of a product, of which it may be one of several."""
+        if self.group.main.kind != CONTRACTION or loop == self.reduction:
+            return False
+        return loop in contraction_operands(self.group)[0].loops()
+
+    def _repeats(self, loop: str) -> bool:
+        """Whether a loop only moves the result of a contraction, which no instruction makes several times."""
+        if self.group.main.kind != CONTRACTION:
+            return False
+        return not any(loop in access.loops() for access in contraction_operands(self.group))
+
+    def _unit(self, loop: str) -> int:
+        """The number of iterations of a loop that the matrix unit does side by side."""
+        main = self.group.main
+        if main.kind != CONTRACTION:
+            return 1
+        inputs, _ = contraction_operands(self.group)
+        rows, columns, summed = self.machine.matrix.sides
+        if loop == self.reduction:
+            summed *= self.machine.matrix.rates.get(self.group.tensors[inputs.tensor].dtype, 1)
+            unit = summed // gcd(summed, prod(extent for name, extent in main.reduction_loops if name != loop))
+            return lcm(unit, grain(self.group, loop))
+        return rows if loop in inputs.loops() else columns
+
+    def levels(self, order: tuple[str, ...], parallel: int) -> Iterator[tuple[int, ...]]:
+        """Every combination of levels."""
+        options = [self._levels(order, parallel, index) for index in range(len(self.plan.buffers))]
+        yield from product(*options)
+
+    @cached_property
+    def free(self) -> set[int]:
+        """The operands of the main nest that may be loaded at any level."""
+        main = {i for (nest, _), i in self.plan.reads.items() if nest == 0 and self.plan.buffers[i].loaded}
+        return set() if self.plan.scratch.get(0) is not None else main
+
+    def _levels(self, order: tuple[str, ...], parallel: int, index: int) -> list[int]:
+        """What the group makes is made once a tile; what it loads, at the deepest level where it still changes."""
+        buffer = self.plan.buffers[index]
+        if not buffer.loaded:
+            return [parallel]
+        loops = buffer.access.loops()
+        useful = [0, *(depth + 1 for depth, loop in enumerate(order) if loop in loops)]
+        return useful if index in self.free else useful[-1:]
+
+    def slots(self, levels: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """Every combination of slots for buffers of these levels."""
+        return list(dict.fromkeys(self._slots(levels)))
+
+    def _slots(self, levels: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+        free = sorted(self.free)
+        for made, *loaded in product((2, 1), repeat=1 + max(1, len(free))):
+            own, most = dict(zip(free, loaded, strict=False)), max(loaded)
+            yield tuple(
+                1 if level == 0 or len(buffer.units) == 1 else own.get(index, most) if buffer.loaded else made
+                for index, (buffer, level) in enumerate(zip(self.plan.buffers, levels, strict=True))
+            )
+
+
+def _thinned(sizes: list[int], most: int) -> tuple[int, ...]:
+    """At most so many of the sizes, among them the least and the largest."""
+    if len(sizes) <= most:
+        return tuple(sizes)
+    picks = np.geomspace(sizes[0], sizes[-1], most)
+    return tuple(sorted({min(sizes, key=lambda size: abs(size - pick)) for pick in picks} | {sizes[-1]}))
