@@ -153,13 +153,14 @@ def text(answer: dict[str, Any]) -> str:
 def _text_of_compiler(a: dict[str, Any]) -> dict[str, list[str]]:
     front = a["front_end"]
     size = f"{len(front['operations'])} operations, {front['parameters']:,} parameters, {front['macs']:,} MACs:"
-    kept = f"{a['groups']} groups are left; {a['bytes_kept_on_chip']:,} bytes between operations never leave the chip"
+    groups = "one group" if a["groups"] == 1 else f"{a['groups']} groups"
+    kept = f"left: {groups}; {a['bytes_kept_on_chip']:,} bytes between operations never leave the chip"
     host = ", ".join(a["host_operations"]) or "no operation; it reads the picture, starts the program, picks the digit"
     return {
         "1 front end": [size, " -> ".join(front["operations"])],
         "2 simplified": a["simplified"],
         "3 fused": [*a["fused"], kept],
-        "4 scheduled": [f"host: {host}", f"accelerator: all {a['groups']} groups", f"first group: {a['tiling']}"],
+        "4 scheduled": [f"host: {host}", f"accelerator: {groups}", f"first group: {a['tiling']}"],
     }
 
 

@@ -19,8 +19,8 @@ have nothing to do, since whatever follows needs all of its result. And the memo
 layers, hundreds of times what a core has.
 
 In the improved set an instruction does a tile: the same mnemonics, cut by loops around them, so that what
-they work on fits on chip twice. The longest instruction is now hundreds of times shorter and the slowest
-unit never waits long for the others. It is faster, although it executes sixty times as many instructions and
+they work on fits on chip twice. The longest instruction is now more than a hundred times shorter and the slowest
+unit never waits long for the others. It is faster, although it executes forty times as many instructions and
 works in a four-hundredth of the memory: loads run beside the arithmetic instead of before it.
 
 Evenness is no end in itself. Instructions as short as a cycle would be balanced best and be the worst: control
@@ -39,7 +39,7 @@ def answer() -> dict[str, Any]:
         wram=replace(core.wram, capacity_bytes=1 << 30),
     )
     slow = replace(roomy, dram=replace(roomy.dram, latency_cycles=WHOLE_LAYERS))
-    layers = replace(tw.compile(NETWORK, slow, seed=0).program, machine=roomy)
+    layers = replace(tw.compile(NETWORK, slow, seed=0, fused=False).program, machine=roomy)
     tiles = tw.compile(NETWORK, core, seed=0).program
     return {
         "network": NETWORK,

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from textwrap import dedent
 
-import pytest
-
 from tilework.compiler.buffers import plan_buffers
 from tilework.compiler.fuse import fuse
-from tilework.compiler.group import Group
 from tilework.compiler.lower import lower
 from tilework.compiler.tile import Tiling
-from tilework.errors import CompileError
 from tilework.isa.assembly import parse_program, print_program
 from tilework.isa.instruction import Instruction
-from tilework.network.graph import Tensor
 from tilework.network.graph_text import parse_graph
-from tilework.network.text import parse_nest
 
 
 def code(
@@ -177,12 +171,3 @@ def test_neighbouring_loops_become_one() -> None:
     assert "contract <4, 9, 8> nram 0x120 {4, 16, 0} = nram 0x0 {0, 32, 4} * wram 0x0 {32, 0, 4}\n" in got
     assert "vmax <36> nram 0x120 {4} = nram 0x120 {4}, #0\n" in got
     assert "store <36> dram 0x200 {4} = nram 0x120 {4}\n" in got
-
-
-def test_an_index_that_runs_backwards_is_refused() -> None:
-    nest = parse_nest("i<4: y[i] = max(x[3-i], 0)")
-    group = Group(("flip",), "flip", nest.loops, (nest,), {name: Tensor(name, (4,)) for name in "xy"})
-    tiling = Tiling(("i",), {"i": 4}, 1, (1, 1), (1, 1), 0.0, 1, plan_buffers(group))
-    with pytest.raises(CompileError) as caught:
-        lower(group, tiling, {"x": 0, "y": 64}, {})
-    assert str(caught.value) == "an index of flip must grow with its loops, not run backwards in x"

@@ -49,7 +49,7 @@ def test_values_and_traffic_on_small_machines(name: str, memory: int, small: Sma
     if name in ("softmax", "layer norm", "after an addition") and memory > 400:
         assert len(compilation.groups) == 1
         assert cost.dram_bytes <= 1.5 * cost.compulsory_bytes
-    if memory == 400 and name != "softmax along columns":
+    if memory == 400 and name not in ("softmax along columns", "scores"):
         assert len(compilation.groups) > 1
 
 

@@ -27,7 +27,8 @@ def _goes_on(group: Group, cut: int) -> bool:
 
 def _some(group: Group, nests: tuple[Nest, ...]) -> Group:
     labels = group.operation.split("+")
-    ours = [(node, label) for node, label in zip(group.nodes, labels, strict=True) if _has_part(node, nests)]
+    named = list(zip(group.nodes, labels, strict=True))
+    ours = [(node, label) for node, label in named if _has_part(node, nests)] or named  # what is written may be a view
     used = {name for nest in nests for name in nest.extents}
     touched = {access.tensor for nest in nests for access in (nest.output, *nest.reads)}
     return Group(

@@ -27,11 +27,14 @@ class Search:
         self.known: dict[tuple[object, ...], Split | CompileError] = {}
 
     def worth(self, both: Group, apart: tuple[Group, ...]) -> bool:
-        """Whether a group takes no longer than those that it stands for, one after another."""
+        """Whether the objective likes a group better than those that it stands for, one after another."""
         together, *single = (self._found(group, self.machine) for group in (both, *apart))
         if isinstance(together, CompileError):
             return False
-        return together.tiling.cycles <= sum(s.tiling.cycles for s in single if not isinstance(s, CompileError))
+        alone = [split for split in single if not isinstance(split, CompileError)]
+        cycles = sum(split.tiling.cycles for split in alone), together.tiling.cycles
+        cost = sum(map(_cost, alone)), _cost(together)
+        return len(alone) < len(apart) or OBJECTIVES[self.options.objective].best(cycles, cost) == 1
 
     def better(self, group: Group) -> Group:
         """The group as it is, or on the vector unit alone, or with its operands swapped, whichever the objective likes
@@ -45,7 +48,7 @@ class Search:
             if other and not isinstance(split, CompileError):
                 found.append((other, split))
         cycles = [split.tiling.cycles for _, split in found]
-        cost = [split.tiling.cost * number(split.cut) for _, split in found]
+        cost = [_cost(split) for _, split in found]
         return found[OBJECTIVES[self.options.objective].best(cycles, cost)][0]
 
     def _swapped(self, group: Group, found: Split) -> Group | None:
@@ -79,3 +82,8 @@ class Search:
             return replace(found, tiling=best_measured(part, found.tiling, seen, objective, self.measure))
         except CompileError as error:
             return error
+
+
+def _cost(split: Split) -> float:
+    """What all parts of a group cost together, in the objective's unit."""
+    return split.tiling.cost * number(split.cut)

@@ -105,6 +105,11 @@ class _Search:
                 self.search(estimator, choice, slots)
                 if number == 0:
                     estimator = estimator.keep(np.flatnonzero(self.worth(estimator)))
+        if not self.found and self.staging is None:
+            raise CompileError(
+                f"{self.group.name} needs, for its smallest tile, a second tile of what it loads, for which "
+                f"{self.machine.name} has no room; use a machine {self.machine.name} with more"
+            )
         if not self.found:
             return Tiling((), {}, 0, (), (), np.inf, self.considered, self.plan)
         best = self.front.best()
