@@ -111,11 +111,18 @@ class Chain:
 
 
 def linked(groups: Sequence[Group], readers: Mapping[str, int]) -> bool:
-    """Whether groups make a chain: each result but the last is read by later ones, and by nothing else.
+    """Whether groups make a chain: each result but the last is read by later ones, all of it, and by nothing else.
+    `readers` says how many groups and outputs of the graph read each tensor."""
+    return all(map(_plain, groups)) and _closed(groups, readers) and _all_read(groups)
 
-    `readers` says how many groups and outputs of the graph read each tensor.
-    """
-    return all(map(_plain, groups)) and _closed(groups, readers)
+
+def _all_read(groups: Sequence[Group]) -> bool:
+    """Whether what lies between is wanted whole; if not, a chain would do less than its groups and beat their bound."""
+    for maker in groups[:-1]:
+        name = maker.output.tensor
+        if max(g.touched_bytes.get(name, 0) for g in groups if g is not maker) < maker.touched_bytes[name]:
+            return False
+    return True
 
 
 def assemble(groups: Sequence[Group]) -> Chain | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 from tilework.network.graph import Node, Tensor
 from tilework.network.nest import CONTRACTION, COPY, Access, Affine, Nest, map_accesses
@@ -114,11 +115,17 @@ def _through(nest: Nest, view: _View) -> Nest | None:
     """The nest with the view's host in its tensor's place."""
     change = {a: view.access(a, nest.extents) for a in (nest.output, *nest.reads) if a.tensor == view.tensor.name}
     found = {old: new for old, new in change.items() if new is not None}
-    if len(found) < len(change):
+    if len(found) < len(change) or any(_gaps(new, nest) > _gaps(old, nest) for old, new in found.items()):
         return None
     output = found.get(nest.output, nest.output)
     seen = Nest(nest.loops, output, nest.update, map_accesses(nest.body, found))
     return seen if nest.kind != CONTRACTION or _multiplies(seen) else None
+
+
+def _gaps(access: Access, nest: Nest) -> int:
+    """Along how many axes several loops leave places out: a tile would hold what others still have to write."""
+    spans = ((axis, axis.bounds(nest.extents)) for axis in access.index if len(axis.terms) > 1)
+    return sum(high - low + 1 > prod(nest.extents[name] for name, _ in axis.terms) for axis, (low, high) in spans)
 
 
 def _multiplies(nest: Nest) -> bool:
