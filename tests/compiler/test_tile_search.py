@@ -18,10 +18,11 @@ from tilework.compiler.fuse import fuse
 from tilework.compiler.group import Group
 from tilework.compiler.options import OBJECTIVES, Options
 from tilework.compiler.pipeline import Compilation, compile_graph
+from tilework.compiler.split import Part
 from tilework.compiler.tile import Tiling, tile
 from tilework.compiler.tile_energy import joules
 from tilework.compiler.tile_front import OBJECTIVES as GOALS
-from tilework.compiler.tile_measure import best_measured, single
+from tilework.compiler.tile_measure import best_measured, program_of
 from tilework.compiler.tile_space import Space
 from tilework.compiler.volume import Points
 from tilework.executable import measure
@@ -101,7 +102,7 @@ def check_costs(group: Group, tiling: Tiling, machine: Machine) -> None:
     points = Points.grid({loop: (tiling.tiles[loop],) for loop in tiling.order})
     choice = Choice(tiling.order, tiling.parallel, tiling.levels, tiling.slots)
     estimator = Estimator(group, tiling.plan, machine, points)
-    cost = measure(single(group, tiling, machine))
+    cost = measure(program_of(Part(group, tiling), machine))
     assert float(estimator.dram_bytes(choice)[0]) == cost.dram_bytes
     assert float(joules(estimator, choice)[0]) == pytest.approx(cost.energy_joules, rel=1e-9)
 
@@ -128,7 +129,7 @@ def test_each_objective_is_best_by_its_own_measure(name: str) -> None:
         found = {}
         for objective in OBJECTIVES:
             tiling = best_measured(group, tile(group, machine, objective=objective), machine, objective, measure)
-            cost = measure(single(group, tiling, machine))
+            cost = measure(program_of(Part(group, tiling), machine))
             found[objective] = (cost.cycles, cost.dram_bytes, cost.energy_joules, cost.cycles * cost.energy_joules)
         assert found["traffic"][1] == min(each[1] for each in found.values())
         assert found["energy"][2] == pytest.approx(min(each[2] for each in found.values()), rel=1e-9)

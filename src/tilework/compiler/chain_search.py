@@ -9,23 +9,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import accumulate
 from math import prod
 
 from tilework.compiler.buffers import Plan, contraction_operands
 from tilework.compiler.chain import Chain, linked
 from tilework.compiler.chain_memory import Layout
-from tilework.compiler.chain_part import ONE, ChainPart, ChainTiling, Config, chains, joined, pieces_of
+from tilework.compiler.chain_part import ONE, ChainPart, ChainTiling, Config, chains, joined
 from tilework.compiler.group import Group
-from tilework.compiler.memory import align
 from tilework.compiler.options import Measure, Measured
 from tilework.compiler.prune_blocks import DENSE
-from tilework.compiler.relocate import lower_part
 from tilework.compiler.split import Part, Work
 from tilework.compiler.tile_front import OBJECTIVES, Objective
+from tilework.compiler.tile_measure import program_of
 from tilework.errors import CompileError
-from tilework.isa.instruction import Instruction
-from tilework.isa.program import Program
 from tilework.machine.machine import Machine
 from tilework.network.nest import CONTRACTION
 
@@ -168,16 +164,6 @@ def _part(groups: Sequence[Group], config: Config, cycles: float = 0.0) -> Chain
     none = Plan((), {}, {}, {})
     tiling = ChainTiling((), {}, 0, (), (), cycles, 1, none, config=config, members=len(groups))
     return ChainPart(joined(groups), tiling, tuple(groups))
-
-
-def program_of(part: Part, machine: Machine) -> Program:
-    """A program of this part alone, its tensors one after another in DRAM; it has no weights to load."""
-    group = part.group
-    sizes = [align(group.tensors[name].size_bytes) for name in group.names]
-    plain = dict(zip(group.names, accumulate(sizes, initial=0), strict=False))
-    buffers = [buffer for piece in pieces_of(part) for buffer in piece.tiling.plan.buffers]
-    packed = {index: plain[b.access.tensor] for index, b in enumerate(buffers) if b.packed}
-    return Program(group.name, machine, (*lower_part(part, plain, packed), Instruction("end")))
 
 
 def _configs(groups: Sequence[Group], fits: Callable[[Layout], bool]) -> Iterator[Config]:

@@ -142,8 +142,7 @@ def _is_window(nest: Nest, access: Access, group: Group) -> bool:
         return False
     shape = group.tensors[access.tensor].shape
     for axis, made, size in zip(access.index, group.output.index, shape, strict=True):
-        low, high = axis.bounds(nest.extents)
-        if low < 0 or high >= size or axis.offset:
+        if axis.offset or not axis.within(nest.extents, size):
             return False
         if len(axis.terms) > 1 and not (_is_loop(made) and _side_by_side(nest, axis) and _is_free(made, group)):
             return False

@@ -45,8 +45,7 @@ def gathered(nest: Nest, tensors: Mapping[str, Tensor]) -> tuple[Nest, ...]:
 def writes_once(nests: Sequence[Nest], tensor: Tensor) -> bool:
     """Whether nests write all places of a tensor, none of them outside it or in two iterations."""
     for nest in nests:
-        bounds = [axis.bounds(nest.extents) for axis in nest.output.index]
-        inside = all(low >= 0 and high < size for (low, high), size in zip(bounds, tensor.shape, strict=True))
+        inside = all(i.within(nest.extents, size) for i, size in zip(nest.output.index, tensor.shape, strict=True))
         if not (inside and distinct(nest.output, nest.parallel_loops)):
             return False
     return sum(prod(extent for _, extent in nest.parallel_loops) for nest in nests) == tensor.elements

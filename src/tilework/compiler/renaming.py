@@ -34,9 +34,7 @@ class _View:
     def access(self, old: Access, extents: dict[str, int]) -> Access | None:
         """An access to the host instead of the tensor; None where it would read something else than a pad value."""
         for axis, index in enumerate(old.index):
-            low, high = index.bounds(extents)
-            inside = low >= 0 and high < self.tensor.shape[axis]
-            if not (inside or self._same_border(axis)):
+            if not (index.within(extents, self.tensor.shape[axis]) or self._same_border(axis)):
                 return None
         values = {f"axis{axis}": index for axis, index in enumerate(old.index)}
         return Access(self.host.name, tuple(index.substitute(values) for index in self.index), old.pad)
@@ -151,5 +149,4 @@ def _view(tensor: Tensor, own: Access, host: Tensor, there: Access, extents: dic
 
 
 def _inside(access: Access, tensor: Tensor, extents: dict[str, int]) -> bool:
-    bounds = (index.bounds(extents) for index in access.index)
-    return all(low >= 0 and high < size for (low, high), size in zip(bounds, tensor.shape, strict=True))
+    return all(index.within(extents, size) for index, size in zip(access.index, tensor.shape, strict=True))

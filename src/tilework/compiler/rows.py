@@ -114,9 +114,8 @@ def _grow(
         if _closed(block, readers, kept):
             closed = len(block.places)
     if closed < len(block.places):
-        whole = block
-        block = Block()
-        for place, _ in zip(whole.places, range(closed), strict=False):
+        places, block = block.places[:closed], Block()
+        for place in places:
             block.add(place, statements[place].nest)
     return block if _broadcasts(block) else None
 

@@ -43,9 +43,9 @@ class Search:
         if group.main.kind != CONTRACTION or isinstance(first, CompileError):
             return group
         found = [(group, first)]
-        for other in (on_vector(group), self._swapped(group, first)):
-            split = self._found(other, self.machine) if other else first
-            if other and not isinstance(split, CompileError):
+        for other in filter(None, (on_vector(group), self._swapped(group, first))):
+            split = self._found(other, self.machine)
+            if not isinstance(split, CompileError):
                 found.append((other, split))
         cycles = [split.tiling.cycles for _, split in found]
         cost = [_cost(split) for _, split in found]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import accumulate
 
+from tilework.compiler.chain_part import pieces_of
 from tilework.compiler.group import Group
-from tilework.compiler.lower import lower
 from tilework.compiler.memory import align
 from tilework.compiler.options import Measure
+from tilework.compiler.relocate import lower_part
+from tilework.compiler.split import Part
 from tilework.compiler.tile import Tiling
 from tilework.compiler.tile_front import OBJECTIVES
 from tilework.isa.instruction import Instruction
@@ -24,16 +26,18 @@ def best_measured(group: Group, tiling: Tiling, machine: Machine, objective: str
     if not tiling.rivals or tiling.chunks or group.resident:
         return tiling
     every = (tiling, *tiling.rivals)
-    found = [measure(single(group, each, machine)) for each in every]
+    found = [measure(program_of(Part(group, each), machine)) for each in every]
     goal = OBJECTIVES[objective]
     cycles = [cost.cycles for cost in found]
     best = goal.best(cycles, [cost.energy_joules if goal.joules else cost.dram_bytes for cost in found])
     return replace(every[best], cycles=float(cycles[best]), rivals=())
 
 
-def single(group: Group, tiling: Tiling, machine: Machine) -> Program:
-    """A program of this group alone, its tensors one after another in DRAM; it has no weights to load."""
+def program_of(part: Part, machine: Machine) -> Program:
+    """A program of this part alone, its tensors one after another in DRAM; it has no weights to load."""
+    group = part.group
     sizes = [align(group.tensors[name].size_bytes) for name in group.names]
     plain = dict(zip(group.names, accumulate(sizes, initial=0), strict=False))
-    packed = {index: plain[b.access.tensor] for index, b in enumerate(tiling.plan.buffers) if b.packed}
-    return Program(group.name, machine, (*lower(group, tiling, plain, packed), Instruction("end")))
+    buffers = [buffer for piece in pieces_of(part) for buffer in piece.tiling.plan.buffers]
+    packed = {index: plain[b.access.tensor] for index, b in enumerate(buffers) if b.packed}
+    return Program(group.name, machine, (*lower_part(part, plain, packed), Instruction("end")))

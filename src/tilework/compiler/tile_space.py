@@ -69,8 +69,7 @@ class Space:
 
     def _inside(self, access: Access, axis: int) -> bool:
         """Whether an access never leaves its tensor along an axis, in no part of the group."""
-        low, high = access.index[axis].bounds(self.extents)
-        return low >= 0 and high < self.group.tensors[access.tensor].shape[axis]
+        return access.index[axis].within(self.extents, self.group.tensors[access.tensor].shape[axis])
 
     @cached_property
     def parallel(self) -> list[str]:

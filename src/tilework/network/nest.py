@@ -33,6 +33,11 @@ class Affine:
         high = sum(c * (extents[n] - 1) for n, c in self.terms if c > 0)
         return self.offset + low, self.offset + high
 
+    def within(self, extents: Mapping[str, int], size: int) -> bool:
+        """Whether it never leaves an axis of this size."""
+        low, high = self.bounds(extents)
+        return low >= 0 and high < size
+
     def substitute(self, values: Mapping[str, Affine]) -> Affine:
         """This index with loops replaced by affine expressions of other loops."""
         total: dict[str, int] = {}
