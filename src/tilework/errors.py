@@ -37,6 +37,10 @@ class SimulationError(TileworkError):
     """A program that does something the processor forbids while it runs."""
 
 
+class TrainingError(TileworkError):
+    """A recipe, a data set or a run of training that cannot go on."""
+
+
 class OutputError(TileworkError):
     """A file that cannot be written."""
 

@@ -94,7 +94,7 @@ NETWORKS: dict[str, tuple[Graph, Forward]] = {
     "convolutional": (convolutional(), residual),
     "encoder": (network("encoder", 2, (6, 16), heads=4, feedforward=32), encoder),
 }
-LOSSES = [("cross_entropy", -1), ("mean_squared_error", None)]
+LOSSES = [("cross_entropy", -1), ("binary_cross_entropy", None), ("mean_squared_error", None)]
 
 
 @pytest.mark.parametrize(("loss", "axis"), LOSSES, ids=lambda value: str(value))
@@ -110,6 +110,10 @@ def test_a_step_is_torchs(name: str, loss: str, axis: int | None) -> None:
     out, targets = forward(torch, p, torch.from_numpy(given[source.name])), torch.from_numpy(given["targets"])
     if loss == "cross_entropy":
         expected = torch.nn.functional.cross_entropy(out.movedim(-1, 1), targets.movedim(-1, 1))
+    elif loss == "binary_cross_entropy":
+        softmax = graph.nodes[-1].operation == "softmax"
+        logits = out.softmax(-1) if softmax else out
+        expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets)
     else:
         softmax = graph.nodes[-1].operation == "softmax"
         expected = torch.nn.functional.mse_loss(out.softmax(-1) if softmax else out, targets)
@@ -260,13 +264,33 @@ def classifier(size: tuple[int, ...] = (2, 3), operation: str = "tanh", **attrib
     return g.graph(g.node("y", operation, x, **attributes))
 
 
+def test_a_sigmoid_before_a_binary_cross_entropy_is_its_own() -> None:
+    torch = pytest.importorskip("torch")
+    step = training_step(classifier(operation="sigmoid"), "binary_cross_entropy", RATE)
+    assert "y" not in step.tensors
+    generator = np.random.default_rng(0)
+    x, w, targets = (generator.normal(0, 30, (2, 3)).astype(np.float32) for _ in range(3))
+    targets = (targets > 0).astype(np.float32)
+    found = execute(step, {"w": w}, {"x": x, "targets": targets})
+    weight = torch.from_numpy(w.copy()).requires_grad_()
+    logits = torch.from_numpy(x) * weight
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, torch.from_numpy(targets))
+    expected.backward()
+    np.testing.assert_allclose(found["loss"], expected.item(), rtol=1e-6)
+    np.testing.assert_allclose(found["new:w"], w - RATE * weight.grad.numpy(), rtol=1e-6)
+
+
 def weightless() -> Graph:
     g = GraphBuilder("net")
     return g.graph(g.node("y", "tanh", g.input("x", (2, 3))))
 
 
 MISTAKES: list[tuple[Graph, dict[str, Any], str]] = [
-    (classifier(), {"loss": "hinge"}, "the loss must be one of cross_entropy, mean_squared_error, not 'hinge'"),
+    (
+        classifier(),
+        {"loss": "hinge"},
+        "the loss must be one of cross_entropy, binary_cross_entropy, mean_squared_error, not 'hinge'",
+    ),
     (classifier(), {"rate": 0.0}, "the learning rate must be a positive number, not 0.0"),
     (classifier(), {"rate": float("nan")}, "the learning rate must be a positive number, not nan"),
     (weightless(), {}, "network net must have a parameter that its output depends on to be trained"),
@@ -291,6 +315,11 @@ MISTAKES: list[tuple[Graph, dict[str, Any], str]] = [
         classifier((2, 3, 4), "softmax", axis=1),
         {"axis": 2},
         "the axis must be that of the softmax y, 1, not 2; leave it out",
+    ),
+    (
+        classifier(),
+        {"loss": "binary_cross_entropy", "axis": 1},
+        "the axis is that of a cross-entropy's classes; a binary cross-entropy has none, leave it out",
     ),
     (
         classifier(),

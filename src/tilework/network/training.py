@@ -27,25 +27,36 @@ def training_step(graph: Graph, loss: str = "cross_entropy", rate: float = 0.01,
     network's; its outputs are `loss`, a scalar, and `new:w` for each such parameter. What is frozen or a buffer stays.
     "cross_entropy" is the mean over all rows along `axis` of -sum(targets * log(softmax(output))). A softmax that makes
     the output is taken as that of the loss and gives the axis; else it is the last of at most two, and with more it
-    must be given. "mean_squared_error" is the mean over all elements. Raises NetworkError for another loss or axis, a
-    rate that is no positive number, a network with several outputs or without a parameter that its output depends on,
-    and work of the host before which there is a parameter, but for an embedding.
+    must be given. "binary_cross_entropy" is the mean over all elements of -t log(p) - (1 - t) log(1 - p), where p is
+    the sigmoid of the output; a sigmoid that makes the output is taken as this one. "mean_squared_error" is the mean
+    over all elements. Raises NetworkError for another loss or axis, a rate that is no positive number, a network with
+    several outputs or without a parameter that its output depends on, and work of the host before which there is a
+    parameter, but for an embedding.
+    """
+    if not (isfinite(rate) and rate > 0):
+        raise NetworkError(f"the learning rate must be a positive number, not {rate}")
+    whole = loss_gradient(graph, loss, axis)
+    arrived = {gradient_of(t.name): t.name for t in graph.sources if gradient_of(t.name) in whole.outputs}
+    updates = {node.name: _update(arrived[node.name], node.name, rate) for node in whole.nodes if node.name in arrived}
+    nodes = [own for node in whole.nodes for own in (node, updates.get(node.name)) if own is not None]
+    return graph.replace(whole.sources, nodes, (LOSS, *(node.name for node in updates.values())))
+
+
+def loss_gradient(graph: Graph, loss: str = "cross_entropy", axis: int | None = None) -> Graph:
+    """The loss and its gradient `d:w` with respect to each parameter w that it depends on, as the graph's outputs.
+
+    Inputs, losses, axis and errors are those of `training_step`.
     """
     if loss not in LOSSES:
         raise NetworkError(f"the loss must be one of {', '.join(LOSSES)}, not {loss!r}")
-    if not (isfinite(rate) and rate > 0):
-        raise NetworkError(f"the learning rate must be a positive number, not {rate}")
     whole = _with_loss(graph, loss, axis)
     plan = gradient(whole)
     found = gradients(plan)
     if not found:
         raise NetworkError(f"network {graph.name} must have a parameter that its output depends on to be trained")
     seed = Node(gradient_of(LOSS), "pointwise", (), (("body", "1"), ("what", "one")), LOSS, whole.tensors[LOSS].dtype)
-    updates = {arrived: _update(name, arrived, rate) for name, arrived in found.items()}
-    nodes = [*forward_nodes(plan), seed]
-    for node in gradient_nodes(plan):
-        nodes += [node, updates[node.name]] if node.name in updates else [node]
-    return graph.replace(whole.sources, nodes, (LOSS, *(node.name for node in updates.values())))
+    nodes = (*forward_nodes(plan), seed, *gradient_nodes(plan))
+    return graph.replace(whole.sources, nodes, (LOSS, *found.values()))
 
 
 def _update(name: str, gradient: str, rate: float) -> Node:
@@ -98,16 +109,34 @@ def _axis(output: Tensor, axis: int | None) -> int:
 
 
 def _mean_squared_error(graph: Graph, output: Tensor, axis: int | None) -> tuple[Node, ...]:
-    if axis is not None:
-        raise NetworkError("the axis is that of a cross-entropy's classes; a mean squared error has none, leave it out")
+    _no_axis(axis, "a mean squared error")
     away = _node(f"{LOSS}.difference", "sub", output.name, TARGETS)
     body = f"x0 * x0 * {1 / output.elements!r}"
     return (*graph.nodes, away, _node(f"{LOSS}.terms", "pointwise", away.name, body=body, what=MEAN_SQUARED_ERROR))
 
 
+def _binary_cross_entropy(graph: Graph, output: Tensor, axis: int | None) -> tuple[Node, ...]:
+    """max(x, 0) - x t + log(1 + exp(-|x|)) of the logits x, which overflows nowhere."""
+    _no_axis(axis, "a binary cross-entropy")
+    last = {node.name: node for node in graph.nodes}.get(output.name)
+    sigmoid = last is not None and last.operation == "sigmoid"
+    logits = last.inputs[0] if last and sigmoid else output.name
+    unused = sigmoid and not any(output.name in node.inputs for node in graph.nodes)
+    body = f"(max(x0, 0) - x0 * x1 + log(1 + exp(0 - abs(x0)))) * {1 / output.elements!r}"
+    terms = _node(f"{LOSS}.terms", "pointwise", logits, TARGETS, body=body, what=BINARY_CROSS_ENTROPY)
+    return (*(node for node in graph.nodes if not (unused and node is last)), terms)
+
+
+def _no_axis(axis: int | None, what: str) -> None:
+    if axis is not None:
+        raise NetworkError(f"the axis is that of a cross-entropy's classes; {what} has none, leave it out")
+
+
 CROSS_ENTROPY, MEAN_SQUARED_ERROR = "cross_entropy", "mean_squared_error"
+BINARY_CROSS_ENTROPY = "binary_cross_entropy"
 LOSSES: dict[str, Callable[[Graph, Tensor, int | None], tuple[Node, ...]]] = {
     CROSS_ENTROPY: _cross_entropy,
+    BINARY_CROSS_ENTROPY: _binary_cross_entropy,
     MEAN_SQUARED_ERROR: _mean_squared_error,
 }
 
