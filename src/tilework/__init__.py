@@ -68,11 +68,20 @@ if TYPE_CHECKING:
     from tilework.simulator.tile_time import tile_table as tile_table
     from tilework.simulator.timeline import events as events
     from tilework.simulator.timeline import gantt as gantt
+    from tilework.train.data.batches import Batches as Batches
+    from tilework.train.data.dataset import Dataset as Dataset
+    from tilework.train.data.digits import Digits as Digits
+    from tilework.train.data.digits import digits as digits
+    from tilework.train.data.idx import read_idx as read_idx
+    from tilework.train.data.idx import write_idx as write_idx
 
 __version__ = "0.1.0"
 
 _EXPORTS = {  # name: where it is
     "Assignment": "tilework.mapping:Assignment",
+    "Batches": "tilework.train.data.batches:Batches",
+    "Dataset": "tilework.train.data.dataset:Dataset",
+    "Digits": "tilework.train.data.digits:Digits",
     "Executable": "tilework.executable:Executable",
     "Graph": "tilework.network.graph:Graph",
     "GraphBuilder": "tilework.network.graph:GraphBuilder",
@@ -95,6 +104,7 @@ _EXPORTS = {  # name: where it is
     "control_path": "tilework.isa.decoder:control_path",
     "count": "tilework.counting:count",
     "diagram_text": "tilework.isa.decoder:diagram_text",
+    "digits": "tilework.train.data.digits:digits",
     "draw_tiles": "tilework.report.tiles:draw_tiles",
     "draw_utilisation": "tilework.report.utilisation:draw_utilisation",
     "events": "tilework.simulator.timeline:events",
@@ -123,6 +133,7 @@ _EXPORTS = {  # name: where it is
     "products": "tilework.network.product:products",
     "random_inputs": "tilework.executable:random_inputs",
     "read_digits": "tilework.frontend.images:digits",
+    "read_idx": "tilework.train.data.idx:read_idx",
     "read_topology": "tilework.frontend.topology:read_topology",
     "simulate": "tilework.simulator.cycle:simulate",
     "simulate_tiles": "tilework.simulator.tile_time:simulate_tiles",
@@ -135,11 +146,15 @@ _EXPORTS = {  # name: where it is
     "utilisation": "tilework.cost.utilisation:utilisation",
     "weight_stationary": "tilework.compiler.loops:weight_stationary",
     "write_diagram": "tilework.isa.decoder_svg:write_diagram",
+    "write_idx": "tilework.train.data.idx:write_idx",
 }
 
 __all__ = [
     "OPCODES",
     "Assignment",
+    "Batches",
+    "Dataset",
+    "Digits",
     "Executable",
     "Graph",
     "GraphBuilder",
@@ -162,6 +177,7 @@ __all__ = [
     "control_path",
     "count",
     "diagram_text",
+    "digits",
     "draw_tiles",
     "draw_utilisation",
     "events",
@@ -190,6 +206,7 @@ __all__ = [
     "products",
     "random_inputs",
     "read_digits",
+    "read_idx",
     "read_topology",
     "simulate",
     "simulate_tiles",
@@ -202,6 +219,7 @@ __all__ = [
     "utilisation",
     "weight_stationary",
     "write_diagram",
+    "write_idx",
 ]
 
 

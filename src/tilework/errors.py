@@ -17,6 +17,10 @@ class ImageError(TileworkError):
     """An image that cannot be read or used as the network's input."""
 
 
+class DataError(TileworkError):
+    """A data set, or a file of one, that is missing, malformed, cut short or altered."""
+
+
 class MachineError(TileworkError):
     """A machine description that is missing, malformed or contradictory."""
 

@@ -1,0 +1,66 @@
+"""Batches of a data set: each epoch in an order of its own, and able to go on at any step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from tilework.errors import DataError
+from tilework.train.data.dataset import Floats, Indices, Labels, seeded
+
+Augmentation = Callable[[Floats, np.random.Generator], Floats]
+
+ORDER, CHANGES = 0, 1  # streams of the seed
+
+
+class Examples(Protocol):
+    """What batches are taken from: a `Dataset`, or an `ImageFolder`, which reads its pictures when they are wanted."""
+
+    @property
+    def labels(self) -> Labels: ...
+
+    def batch(self, indices: Indices) -> tuple[Floats, Labels]: ...
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The batches of every epoch, `size` examples each, the last one smaller or left out (`drop_last`).
+
+    A batch depends on seed, epoch and step alone, its augmentation (a function of images and a generator) too: who
+    goes on at a step gets what an unbroken run would. Raises DataError where no batch can be made.
+    """
+
+    dataset: Examples
+    size: int
+    seed: int
+    augment: Augmentation | None = None
+    drop_last: bool = False
+
+    def __post_init__(self) -> None:
+        seeded(self.seed)
+        if self.size < 1 or not len(self):
+            raise DataError(
+                f"a batch must have 1 to {len(self.dataset.labels)} examples, as many as there are, not {self.size}; "
+                "change its size"
+            )
+
+    def __len__(self) -> int:
+        """The number of batches in an epoch."""
+        examples = len(self.dataset.labels)
+        return examples // self.size if self.drop_last else -(-examples // self.size)
+
+    def order(self, epoch: int) -> Indices:
+        """The places of all examples, in the epoch's order."""
+        return seeded(self.seed, ORDER, epoch).permutation(len(self.dataset.labels))
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Floats, Labels]]:
+        """Images and labels of the epoch's batches, from batch `start` on."""
+        order = self.order(epoch)
+        for step in range(start, len(self)):
+            images, labels = self.dataset.batch(order[step * self.size : (step + 1) * self.size])
+            if self.augment is not None:
+                images = self.augment(images, seeded(self.seed, CHANGES, epoch, step))
+            yield images, labels
