@@ -50,9 +50,15 @@ def answer() -> dict[str, Any]:
         "macs": nest.iterations,
         "macs_without_padding": tw.count(graph, padding_zeros=False).total.macs,
         "tile": _tile(tw.output_stationary(nest, graph.tensors, SIZES)),
-        "gradient": [str(one) for step in tw.gradient(graph, ["x", "w"]).steps for one in step.nests],
+        "gradient": _gradient(graph),
         **_compiled(graph),
     }
+
+
+def _gradient(graph: tw.Graph) -> list[str]:
+    """The nests that make the gradients of both operands."""
+    both = tw.gradient(graph, wanted=["x", "w"])
+    return [str(nest) for node in both.nodes if node.name in ("d:x", "d:w") for nest in both.nests(node)]
 
 
 def _tile(schedule: tw.Schedule) -> dict[str, Any]:

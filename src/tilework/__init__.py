@@ -51,12 +51,12 @@ if TYPE_CHECKING:
     from tilework.mapping import map_layer as map_layer
     from tilework.mapping import map_product as map_product
     from tilework.network.execute import execute as execute
-    from tilework.network.gradient import gradient as gradient
     from tilework.network.graph import Graph as Graph
     from tilework.network.graph import GraphBuilder as GraphBuilder
     from tilework.network.graph_text import parse_graph as parse_graph
     from tilework.network.product import products as products
     from tilework.network.text import parse_nest as parse_nest
+    from tilework.network.training import gradient as gradient
     from tilework.network.training import training_step as training_step
     from tilework.plain import columns as table
     from tilework.report.tiles import draw_tiles as draw_tiles
@@ -114,7 +114,7 @@ _EXPORTS = {  # name: where it is
     "find_weights": "tilework.executable:find_weights",
     "formulas": "tilework.counting:formulas",
     "gantt": "tilework.simulator.timeline:gantt",
-    "gradient": "tilework.network.gradient:gradient",
+    "gradient": "tilework.network.training:gradient",
     "input_stationary": "tilework.compiler.loops:input_stationary",
     "load": "tilework.counting:load",
     "load_executable": "tilework.executable:load_executable",

@@ -18,7 +18,7 @@ from tilework.compiler.options import Measured, Options
 from tilework.compiler.pipeline import Compilation, compile_graph
 from tilework.errors import NetworkError, WeightsError
 from tilework.frontend.resolve import resolve
-from tilework.frontend.weight_files import load, seeded, shipped
+from tilework.frontend.weight_files import given, load, seeded, shipped
 from tilework.isa.bundle import Bundle, HostPart, reads
 from tilework.isa.container import load_bundle, save
 from tilework.isa.program import Program
@@ -151,7 +151,7 @@ def find_weights(graph: Graph, spec: str, file: str | Path | None = None, seed: 
 def compile_network(
     network: str | Graph,
     machine: str | Path | Machine = "dlp-s",
-    weights: Weights | str | Path | None = None,
+    weights: Mapping[str, Array] | str | Path | None = None,
     *,
     seed: int | None = None,
     dtype: str | None = None,
@@ -165,21 +165,23 @@ def compile_network(
 ) -> Executable:
     """Compile a network (a graph, or what the command line takes for one) for a processor.
 
-    Without weights those shipped with Tilework are used, else random ones from `seed`. `dtype` is that of all numbers
-    in the program's memories: float32, if the processor has it, unless said otherwise. The first `cores` of the
-    processor's work, or all; `split` says what they share: "data" the inputs of a batch, "model" the outputs of each
-    layer (channels, rows of pixels, heads), "auto" for each layer what is faster by estimate. Without `fused` each
-    operation's result goes through DRAM, to see what fusion saves. `objective` is what is to be least of each layer:
-    "time", "traffic" (bytes to and from DRAM), "energy" or "edp" (energy times time). `prune` gives, by a layer's name
-    or for all others by "*", the share of its weights that goes, the smallest of each 16; see docs/sparsity.md. For
-    int8 `calibration` are samples of the network's inputs, any number of them in an array, or several arrays or
-    mappings from input to array; without them one of random numbers. Raises NetworkError, WeightsError, MachineError or
-    CompileError for what can't be read or doesn't fit the processor.
+    `weights` are arrays by name or a file. Without them those shipped with Tilework are used, else random ones from
+    `seed`. `dtype` is that of all numbers in the program's memories: float32, if the processor has it, unless said
+    otherwise. The first `cores` of the processor's work, or all; `split` says what they share: "data" the inputs of a
+    batch, "model" the outputs of each layer (channels, rows of pixels, heads), "auto" for each layer what is faster by
+    estimate. Without `fused` each operation's result goes through DRAM, to see what fusion saves. `objective` is what
+    is to be least of each layer: "time", "traffic" (bytes to and from DRAM), "energy" or "edp" (energy times time).
+    `prune` gives, by a layer's name or for all others by "*", the share of its weights that goes, the smallest of each
+    16; see docs/sparsity.md. For int8 `calibration` are samples of the network's inputs, any number of them in an
+    array, or several arrays or mappings from input to array; without them one of random numbers. Raises NetworkError,
+    WeightsError, MachineError or CompileError for what can't be read or doesn't fit the processor.
     """
     graph = resolve(network) if isinstance(network, str) else network
     target = machine if isinstance(machine, Machine) else load_machine(machine)
-    if not isinstance(weights, Weights):
+    if not isinstance(weights, Mapping):
         weights = find_weights(graph, network if isinstance(network, str) else "", weights, seed)
+    elif not isinstance(weights, Weights):
+        weights = given(weights, graph)
     options = Options(dtype=dtype, cores=cores, split=split, fused=fused, objective=objective, prune=prune or {})
     samples = _samples(graph, calibration) if dtype == INT8 else None
     compilation = compile_graph(graph, weights, target, options, progress, measure, samples)

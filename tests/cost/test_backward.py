@@ -11,7 +11,7 @@ from tilework.cost.count import Count, count
 from tilework.cost.record import COUNTED, Record, Row, total
 from tilework.frontend.resolve import resolve
 from tilework.network.functions import FUNCTIONS
-from tilework.network.gradient import gradient
+from tilework.network.gradient import gradient_plan
 from tilework.network.gradient_nests import primal
 from tilework.network.graph import Graph, GraphBuilder
 from tilework.network.nest import Access, Apply, Expression, Nest
@@ -164,7 +164,7 @@ def enumerated(graph: Graph, padding_zeros: bool) -> Counter[str]:
     shapes |= {t.name: t.shape for t in graph.sources}
     done: Counter[str] = Counter()
     written: set[tuple[str, tuple[int, ...]]] = set()
-    for step in gradient(graph).steps:
+    for step in gradient_plan(graph).steps:
         for nest in step.nests:
             functions = [FUNCTIONS[one.function].category for one in set(subexpressions(nest.body))]
             for point in points(nest):

@@ -13,7 +13,7 @@ from tilework.cost.count import count
 from tilework.cost.memory import OPTIMISERS, Live, Memory, memory
 from tilework.errors import NetworkError
 from tilework.frontend.resolve import resolve
-from tilework.network.gradient import gradient
+from tilework.network.gradient import gradient_plan
 from tilework.network.graph import Graph, GraphBuilder
 
 
@@ -275,7 +275,7 @@ def test_inference_is_what_a_plain_simulation_holds(graph: Graph) -> None:
 
 @given(networks())
 def test_training_holds_what_is_saved_and_the_gradients_under_way(graph: Graph) -> None:
-    plan = gradient(graph)
+    plan = gradient_plan(graph)
     found = [moment for moment in memory(graph).training if moment.phase == "backward"][1:]
     steps = list(plan.steps)
     outputs = {base(graph, name) for name in graph.outputs} - {"w"}
@@ -301,7 +301,7 @@ def test_checkpointing_computes_again_exactly_what_is_gone(graph: Graph, checkpo
     parts = segments(graph, checkpoint)
     place = {node.name: i for i, part in enumerate(parts) for node in part}
     found = memory(graph, checkpoint=checkpoint)
-    steps = {step.node.name: step for step in gradient(graph).steps}
+    steps = {step.node.name: step for step in gradient_plan(graph).steps}
     nodes = {node.name: node for node in graph.nodes}
     outer = {
         base(graph, n) for node in graph.nodes for n in node.inputs if place.get(node.name) != place.get(base(graph, n))

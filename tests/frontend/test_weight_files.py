@@ -16,7 +16,7 @@ import pytest
 
 from tilework.errors import MissingPackageError, WeightsError
 from tilework.frontend import weight_files
-from tilework.frontend.weight_files import FORMATS, load, seeded, shipped
+from tilework.frontend.weight_files import FORMATS, given, load, seeded, shipped
 from tilework.frontend.zoo import network
 from tilework.network.graph import Graph, GraphBuilder
 
@@ -169,6 +169,17 @@ def test_unfit_tensors(tmp_path: Path, file: str, save: Save) -> None:
     save(tmp_path / file, good | {"conv.bias": np.array([True, False, True])})
     name = "BOOL" if file.endswith("safetensors") else "bool"
     assert fails(tmp_path / file, graph) == f"conv.bias in {file} must hold real numbers, not {name}"
+
+
+def test_arrays_that_are_given() -> None:
+    graph = small()
+    arrays = {name: array.astype(np.float64) for name, array in seeded(graph).items()}
+    weights = given(arrays, graph)
+    assert weights.keys() == arrays.keys()
+    assert {weights[name].dtype.name for name in weights} == {"float32"}
+    with pytest.raises(WeightsError) as caught:
+        given(arrays | {"conv.bias": arrays["conv.bias"][:2]}, graph)
+    assert str(caught.value) == "conv.bias in the arrays given must have the shape [3], not [2]"
 
 
 def test_dtypes_that_are_no_real_numbers(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tilework.errors import NetworkError
 from tilework.frontend.resolve import resolve
 from tilework.network.execute import run_nest
-from tilework.network.gradient import GradientPlan, gradient
+from tilework.network.gradient import GradientPlan, gradient_plan
 from tilework.network.gradient_nests import gradient_nests, gradient_of, primal
 from tilework.network.graph import Graph, GraphBuilder
 from tilework.network.host import WORK
@@ -318,7 +318,7 @@ def check_graph(graph: Graph) -> GradientPlan:
     generator = np.random.default_rng(0)
     sources = {t.name: generator.standard_normal(t.shape) for t in graph.sources}
     arriving = {name: generator.standard_normal(graph.tensors[name].shape) for name in dict.fromkeys(graph.outputs)}
-    plan = gradient(graph)
+    plan = gradient_plan(graph)
     found = run_plan(plan, run_graph(graph, sources), {name: arriving[name] for name in plan.seeds})
 
     def loss() -> float:
@@ -380,7 +380,7 @@ def test_only_what_lies_between_a_parameter_and_an_output_has_a_gradient() -> No
     plan = check_graph(graph)
     assert [step.node.name for step in plan.steps] == ["out", "y"]
     assert [name for step in plan.steps for name, _ in step.gives] == ["y", "w"]
-    assert gradient(graph, ["x", "frozen"]).steps[-1].node.name == "early"
+    assert gradient_plan(graph, ["x", "frozen"]).steps[-1].node.name == "early"
 
 
 def test_integers_and_hosts() -> None:
@@ -389,7 +389,7 @@ def test_integers_and_hosts() -> None:
     x = g.node("embed", "host", tokens, g.weight("table", (7, 4)), what="gather", shape=(5, 4), dtype="float32")
     y = g.node("odd", "unknown", x, g.weight("w", (4,)), what="my.own", shape=(5, 4))
     best = g.node("best", "host", y, what="argmax", shape=(5,), dtype="int64")
-    steps = gradient(g.graph(y, best)).steps
+    steps = gradient_plan(g.graph(y, best)).steps
     assert [(step.node.name, step.does.work, step.reads) for step in steps] == [
         ("odd", (("unknown", 1),), ("embed", "w")),
         ("embed", (("addition", 20),), ("tokens",)),
@@ -398,14 +398,14 @@ def test_integers_and_hosts() -> None:
 
 def test_a_name_that_is_no_source() -> None:
     with pytest.raises(NetworkError) as caught:
-        gradient(resolve("lenet5"), ["conv1"])
+        gradient_plan(resolve("lenet5"), ["conv1"])
     assert str(caught.value) == "a gradient is with respect to a source of lenet5 that holds real numbers, not 'conv1'"
 
 
 def test_a_plan_is_text() -> None:
     g = GraphBuilder("small")
     x = g.node("fc", "linear", g.input("x", (2, 3)), g.weight("w", (4, 3)))
-    assert str(gradient(g.graph(g.node("act", "relu", x)))) == (
+    assert str(gradient_plan(g.graph(g.node("act", "relu", x)))) == (
         "gradient of small from d:act\n"
         "act (relu):\n"
         "  a<2 b<4: d:fc[a,b] = select(less(0, act[a,b]), d:act[a,b], 0)\n"
@@ -470,7 +470,7 @@ def test_attentions_gradients_are_torchs(torch: Any) -> None:
     theirs = [torch.from_numpy(sources[name].copy()).requires_grad_() for name in names]
     arriving = generator.standard_normal((2, 3, 5, 4))
     torch.nn.functional.scaled_dot_product_attention(*theirs).backward(torch.from_numpy(arriving))
-    ours = run_plan(gradient(graph), run_graph(graph, sources), {"out": arriving})
+    ours = run_plan(gradient_plan(graph), run_graph(graph, sources), {"out": arriving})
     for name, tensor in zip(names, theirs, strict=True):
         np.testing.assert_allclose(ours[name], tensor.grad.numpy(), rtol=1e-9, atol=1e-12)
 
@@ -489,6 +489,6 @@ def test_lenet5s_gradients_are_torchs(torch: Any) -> None:
         x = functional.linear(x if layer == "fc1" else torch.relu(x), p[f"{layer}.weight"], p[f"{layer}.bias"])
     arriving = generator.standard_normal((2, 10))
     torch.softmax(x, 1).backward(torch.from_numpy(arriving))
-    ours = run_plan(gradient(graph), run_graph(graph, sources), {"softmax": arriving})
+    ours = run_plan(gradient_plan(graph), run_graph(graph, sources), {"softmax": arriving})
     for name, tensor in p.items():
         np.testing.assert_allclose(ours[name], tensor.grad.numpy(), rtol=1e-8, atol=1e-12)

@@ -11,7 +11,7 @@ from tilework.errors import NetworkError
 from tilework.frontend.weight_files import seeded
 from tilework.frontend.zoo import network
 from tilework.network.execute import execute
-from tilework.network.gradient import gradient
+from tilework.network.gradient import gradient_plan
 from tilework.network.gradient_graph import gradient_nodes
 from tilework.network.graph import Graph, GraphBuilder
 from tilework.network.graph_text import parse_graph
@@ -342,4 +342,4 @@ def test_mistakes(graph: Graph, choices: dict[str, Any], message: str) -> None:
 
 
 def test_a_plan_without_steps_has_no_nodes() -> None:
-    assert gradient_nodes(gradient(weightless())) == ()
+    assert gradient_nodes(gradient_plan(weightless())) == ()

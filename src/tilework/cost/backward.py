@@ -11,7 +11,7 @@ from tilework.cost.record import ADDITION, Record, Row
 from tilework.network.cover import region, region_size, union_size
 from tilework.network.extent import image_size, iterations_inside, outputs_inside
 from tilework.network.functions import FUNCTIONS
-from tilework.network.gradient import GradientPlan, Step, gradient
+from tilework.network.gradient import GradientPlan, Step, gradient_plan
 from tilework.network.gradient_nests import MARKS
 from tilework.network.graph import Graph
 from tilework.network.nest import Apply, Expression, Nest
@@ -28,7 +28,7 @@ def backward_rows(graph: Graph, padding_zeros: bool, dtype: str | None) -> tuple
     gradients of activations that it makes. Adding up what several nodes contribute to a gradient is counted in the row
     that completes it.
     """
-    plan = gradient(graph)
+    plan = gradient_plan(graph)
     return tuple(_row(plan, step, padding_zeros, dtype) for step in plan.steps if _works(plan, step))
 
 

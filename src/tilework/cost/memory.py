@@ -12,7 +12,7 @@ from tilework.cost.liveness import INPUTS, LOSS, Moment, Storages, backward, for
 from tilework.cost.record import Record, total
 from tilework.errors import NetworkError
 from tilework.network.blocks import Blocks, flat
-from tilework.network.gradient import GradientPlan, gradient
+from tilework.network.gradient import GradientPlan, gradient_plan
 from tilework.network.graph import BUFFER, DTYPE_BYTES, Graph
 from tilework.plain import columns, dataframe
 
@@ -154,7 +154,7 @@ def memory(
     if optimizer not in OPTIMISERS:
         raise NetworkError(f"the optimiser must be one of {', '.join(OPTIMISERS)}, not {optimizer!r}")
     graph = flat(graph)
-    plan = gradient(graph)
+    plan = gradient_plan(graph)
     lean = Storages(graph, dtype)
     return Memory(
         network=graph.name,

@@ -116,6 +116,17 @@ def load(path: str | Path, graph: Graph) -> Weights:
     return Weights({t.name: partial(_float32, path, t.name, stored[t.name]) for t in graph.weights}, path.name)
 
 
+def given(arrays: Mapping[str, Array], graph: Graph) -> Weights:
+    """The weights of a graph from arrays by name, as float32; raises WeightsError where they do not fit."""
+    stored = {
+        name: _Stored(array.shape, str(array.dtype), array.dtype.kind in "fiu", partial(np.asarray, array))
+        for name, array in arrays.items()
+    }
+    _check(stored, graph, "the arrays given")
+    makers = {t.name: partial(np.asarray, arrays[t.name], dtype=np.float32, order="C") for t in graph.weights}
+    return Weights(makers, "arrays")
+
+
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
     """Turns whatever the readers of foreign files raise into one sentence."""

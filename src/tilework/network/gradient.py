@@ -85,7 +85,7 @@ class GradientPlan:
         return "\n".join(lines) + "\n"
 
 
-def gradient(graph: Graph, wanted: Iterable[str] | None = None) -> GradientPlan:
+def gradient_plan(graph: Graph, wanted: Iterable[str] | None = None) -> GradientPlan:
     """The nests that make the gradients of the sources `wanted` (None: of the trainable parameters) from the outputs'.
 
     Raises NetworkError for a name that is no such source of the graph, or one of integers.

@@ -1,17 +1,17 @@
-"""A training step as a graph: forward, loss, backward and update are nodes like any others.
+"""Gradients and training steps as graphs: forward, loss, backward and update are nodes like any others.
 
-So it is counted, executed, compiled and simulated as inference is. Batch normalisation uses the mean and the variance
-that it is given and dropout drops nothing, as at inference, because that is what their nodes state.
+So they are counted, executed, compiled and simulated as inference is. Batch normalisation uses the mean and the
+variance that it is given and dropout drops nothing, as at inference, because that is what their nodes state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from math import isfinite
 from typing import Any
 
 from tilework.errors import NetworkError
-from tilework.network.gradient import gradient
+from tilework.network.gradient import gradient_plan
 from tilework.network.gradient_graph import forward_nodes, gradient_nodes, gradients
 from tilework.network.gradient_nests import gradient_of
 from tilework.network.graph import FLOATING_BYTES, INPUT, Graph, Node, Tensor
@@ -35,28 +35,75 @@ def training_step(graph: Graph, loss: str = "cross_entropy", rate: float = 0.01,
     """
     if not (isfinite(rate) and rate > 0):
         raise NetworkError(f"the learning rate must be a positive number, not {rate}")
-    whole = loss_gradient(graph, loss, axis)
-    arrived = {gradient_of(t.name): t.name for t in graph.sources if gradient_of(t.name) in whole.outputs}
-    updates = {node.name: _update(arrived[node.name], node.name, rate) for node in whole.nodes if node.name in arrived}
-    nodes = [own for node in whole.nodes for own in (node, updates.get(node.name)) if own is not None]
-    return graph.replace(whole.sources, nodes, (LOSS, *(node.name for node in updates.values())))
-
-
-def loss_gradient(graph: Graph, loss: str = "cross_entropy", axis: int | None = None) -> Graph:
-    """The loss and its gradient `d:w` with respect to each parameter w that it depends on, as the graph's outputs.
-
-    Inputs, losses, axis and errors are those of `training_step`.
-    """
     if loss not in LOSSES:
         raise NetworkError(f"the loss must be one of {', '.join(LOSSES)}, not {loss!r}")
     whole = _with_loss(graph, loss, axis)
-    plan = gradient(whole)
-    found = gradients(plan)
+    found, both = _both_passes(whole, None)
     if not found:
         raise NetworkError(f"network {graph.name} must have a parameter that its output depends on to be trained")
-    seed = Node(gradient_of(LOSS), "pointwise", (), (("body", "1"), ("what", "one")), LOSS, whole.tensors[LOSS].dtype)
-    nodes = (*forward_nodes(plan), seed, *gradient_nodes(plan))
-    return graph.replace(whole.sources, nodes, (LOSS, *found.values()))
+    updates = {arrived: _update(name, arrived, rate) for name, arrived in found.items()}
+    nodes: list[Node] = []
+    for node in both:
+        nodes += [node, updates[node.name]] if node.name in updates else [node]
+    return graph.replace(whole.sources, nodes, (LOSS, *(node.name for node in updates.values())))
+
+
+def gradient(
+    graph: Graph, loss: str | None = None, wanted: Iterable[str] | None = None, axis: int | None = None
+) -> Graph:
+    """The gradient of a loss with respect to the sources `wanted` (None: the trainable parameters it depends on).
+
+    The loss is one of `training_step`, such as "cross_entropy" of the output, or a value of the graph
+    by its name (None: the only output); of a value with several elements it is their sum. The outputs are the loss and
+    `d:w`, of w's shape and dtype, for each such source w; the inputs and weights are those that the loss depends on,
+    and `targets` where a loss of that table compares with them. Raises NetworkError for a loss or axis that isn't one,
+    a name that is no source of real numbers or that the loss doesn't depend on, and what `training_step` can't do.
+    """
+    compares = loss in LOSSES and loss not in graph.tensors
+    whole = _up_to(_with_loss(graph, str(loss), axis) if compares else _of_value(graph, loss, axis))
+    names = None if wanted is None else tuple(wanted)
+    found, nodes = _both_passes(whole, names)
+    if missing := [name for name in names or () if name not in found]:
+        raise NetworkError(f"the loss must depend on {missing[0]} to have a gradient with respect to it")
+    if not found:
+        raise NetworkError(
+            f"the loss must depend on a parameter of {graph.name} to have a gradient; say what is wanted"
+        )
+    read = {name for node in nodes for name in node.inputs}
+    return graph.replace((t for t in whole.sources if t.name in read), nodes, (*whole.outputs, *found.values()))
+
+
+def _both_passes(whole: Graph, wanted: Iterable[str] | None) -> tuple[Mapping[str, str], list[Node]]:
+    """The gradients' names by that of their source, and the nodes that make the only output and them."""
+    plan = gradient_plan(whole, wanted)
+    output = whole.tensors[whole.outputs[0]]
+    shape = (("shape", output.shape),) if output.shape else ()
+    one = Node(gradient_of(output.name), "pointwise", (), (("body", "1"), *shape, ("what", "one")), LOSS, output.dtype)
+    return gradients(plan), [*forward_nodes(plan), one, *gradient_nodes(plan)]
+
+
+def _of_value(graph: Graph, value: str | None, axis: int | None) -> Graph:
+    """The graph with a value of its own as its only output."""
+    if axis is not None:
+        raise NetworkError("the axis is that of a cross-entropy's classes; a value of the graph has none, leave it out")
+    if value is None and len(graph.outputs) != 1:
+        raise NetworkError(f"network {graph.name} must have one output, not {len(graph.outputs)}; name the loss")
+    name = graph.outputs[0] if value is None else value
+    made = {node.name for node in graph.nodes}
+    if name not in made or graph.tensors[name].dtype not in FLOATING_BYTES:
+        values = f"a value of real numbers that {graph.name} makes"
+        raise NetworkError(f"the loss must be one of {', '.join(LOSSES)} or {values}, not {name!r}")
+    return graph.replace(graph.sources, graph.nodes, (name,))
+
+
+def _up_to(graph: Graph) -> Graph:
+    """The graph without the nodes that its outputs don't depend on."""
+    needed, nodes = {*graph.outputs}, list[Node]()
+    for node in reversed(graph.nodes):
+        if node.name in needed:
+            needed.update(node.inputs)
+            nodes.append(node)
+    return graph.replace(graph.sources, reversed(nodes), graph.outputs)
 
 
 def _update(name: str, gradient: str, rate: float) -> Node:

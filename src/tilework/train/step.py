@@ -9,7 +9,7 @@ import numpy as np
 from tilework.errors import NetworkError
 from tilework.network.gradient_nests import gradient_of
 from tilework.network.graph import INPUT, Graph, Tensor
-from tilework.network.training import LOSS, TARGETS, loss_gradient
+from tilework.network.training import LOSS, TARGETS, gradient
 from tilework.train.engine import Engine
 from tilework.train.mode import training_mode
 from tilework.train.parameters import Array, Parameters
@@ -29,7 +29,7 @@ class TrainingStep:
     `step(images, targets)` gives the loss and leaves the gradients in `parameters.gradients`; `parameters` begin as
     copies of the weights, and so do the `buffers` (running means and variances), which every step brings up to date.
     Masks of dropout are drawn from `generator`: each place is 0 with the node's probability p, else 1 / (1 - p).
-    Raises what `training_step` raises, and NetworkError for a network with several inputs.
+    Raises what `gradient` raises, and NetworkError for a network with several inputs.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class TrainingStep:
         fixed = (tensor for tensor in graph.weights if tensor.name not in self.parameters.arrays)
         self.buffers = {tensor.name: np.array(weights[tensor.name], np.float32) for tensor in fixed}
         self.mode = training_mode(graph)
-        whole = loss_gradient(self.mode.graph, loss, axis)
+        whole = gradient(self.mode.graph, loss, axis=axis)
         whole = whole.replace(
             whole.sources, whole.nodes, (*whole.outputs, *(name for name, _ in self.mode.statistics.values()))
         )
