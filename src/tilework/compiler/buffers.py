@@ -47,6 +47,11 @@ class Plan:
     writes: dict[int, int]
     scratch: dict[int, int]
 
+    def filled_inside(self, index: int) -> bool:
+        """Whether a buffer's tiles are filled inside the loops along which the main nest reduces: what is loaded, and
+        the temporaries of the main nest's body."""
+        return self.buffers[index].loaded or self.scratch.get(0) == index
+
     @property
     def tokens(self) -> tuple[range, ...]:
         """For each buffer a token per unit that hands it on: unit j waits for token j and posts the next."""

@@ -45,7 +45,7 @@ class Emitter:
     def nest(self, number: int, place: Place) -> None:
         nest = self.group.nests[number]
         sizes = self.group.extents | {self.tiling.order[d]: run.size for d, run in enumerate(place)}
-        again = len(place) > self.tiling.parallel and not place[-1].begins
+        again = not all(run.begins for run in place[self.tiling.parallel :])
         if nest.kind == CONTRACTION:
             self.contraction(nest, place, sizes, again)
         else:

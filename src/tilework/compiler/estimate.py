@@ -74,6 +74,10 @@ class Estimator(Volumes):
         """The tiled loops that are parallel: the others reduce."""
         return frozenset(self.points.sizes) & self.group.output.loops()
 
+    def around_temporaries(self, place: int) -> frozenset[str]:
+        """The tiled loops around the temporaries of a nest's body: the main nest makes its own in all of them."""
+        return self._outputs if place else frozenset(self.points.sizes)
+
     @property
     def tiles(self) -> Numbers:
         """How many tiles there are of the result."""
@@ -121,12 +125,13 @@ class Estimator(Volumes):
 
     def _vector_nest(self, place: int, nest: Nest) -> Any:
         calls = np.maximum(self.counts(frozenset(self.points.sizes).intersection(nest.extents)), self.tiles)
+        around = self.around_temporaries(place)
         total, unit = self.zero, self.machine.vector
         for number, function in enumerate(names := functions(nest)):
             over_box = nest.update != "=" and number < len(names) - 1
             scratch = self.plan.scratch.get(place, 0)
             size = self.element_bytes(self.plan.buffers[scratch])
-            work = self.box(scratch, self._outputs) / size * self.tiles if over_box else nest.iterations
+            work = self.box(scratch, around) / size * self.counts(around) if over_box else nest.iterations
             cycles = unit.cycles.get(function, 1)
             total = total + work / unit.lanes * cycles + calls * (unit.pipeline_cycles + cycles / 2)
         return total

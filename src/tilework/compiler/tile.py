@@ -137,7 +137,7 @@ class _Search:
         """Where the smallest tiles of all buffers fit, those of the deepest levels in one slot."""
         cut = frozenset(estimator.points.sizes)
         outputs = cut & self.group.output.loops()
-        around = [cut if buffer.loaded else outputs for buffer in self.plan.buffers]
+        around = [cut if self.plan.filled_inside(index) else outputs for index in range(len(self.plan.buffers))]
         nram, wram = estimator.footprint(around, [1] * len(around))
         fits: npt.NDArray[np.bool_] = nram <= self.machine.nram.capacity_bytes
         fits &= wram <= self.machine.wram.capacity_bytes

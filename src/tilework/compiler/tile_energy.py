@@ -68,7 +68,7 @@ def _vector(estimator: Estimator, place: int, nest: Nest) -> Any:
         work: Any = nest.iterations
         if nest.update != "=" and not last:
             scratch = estimator.plan.scratch[place]
-            tiles = frozenset(estimator.points.sizes) & estimator.group.output.loops()
+            tiles = estimator.around_temporaries(place)
             work = estimator.covered(scratch, tiles) / estimator.element_bytes(estimator.plan.buffers[scratch])
         moved = work * sum(_element(estimator, source) for source in _read(nest, step))
         if nest.update != "=" and last:

@@ -18,7 +18,7 @@ most of these.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -28,11 +28,13 @@ import numpy as np
 
 from tilework.compiler.buffers import Plan, contraction_operands, grain
 from tilework.compiler.group import Group
+from tilework.isa.instruction import ELEMENT_BYTES
 from tilework.machine.machine import Machine
 from tilework.network.nest import CONTRACTION, Access
 
 POINTS = 1 << 15
 MAX_TILED_LOOPS = 6
+SHARE = 8  # an eighth of a scratchpad for what one result sums of an operand: two slots of it and a copy are to fit
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,12 @@ class Space:
     fine: bool
 
     @cached_property
-    def reduction(self) -> str | None:
-        """The reduction loop that may be cut: the longest one that shares no padded axis with another loop."""
+    def reductions(self) -> tuple[str, ...]:
+        """The reduction loops that may be cut, of those that share no padded axis with another loop: the longest, and
+        more as long as what one result sums along the others is large."""
         main = self.group.main
-        if main.update == "=" or self.plan.scratch.get(0) is not None:
-            return None
+        if main.update == "=":
+            return ()
         tied = {
             name
             for access in main.reads
@@ -65,7 +68,16 @@ class Space:
         tied |= {name for nest in self.group.nests[1:] for name in nest.extents}
         loops = [(extent, name) for name, extent in main.reduction_loops if name not in tied and extent > 1]
         free = [(extent, name) for extent, name in loops if grain(self.group, name) < extent]
-        return max(free)[1] if free else None
+        longest = [name for _, name in sorted(free, reverse=True)]
+        enough = (number for number in range(1, len(longest)) if self._is_small(longest[:number]))
+        return tuple(longest[: next(enough, len(longest))])
+
+    def _is_small(self, cut: Sequence[str]) -> bool:
+        """Whether of each operand little is summed at once where these reduction loops are cut."""
+        main, nram, wram = self.group.main, self.machine.nram.capacity_bytes, self.machine.wram.capacity_bytes
+        around = {name: 1 if name in cut else extent for name, extent in main.reduction_loops}
+        elements = max(prod(around.get(name, 1) for name in access.loops()) for access in main.reads)
+        return elements * ELEMENT_BYTES * SHARE <= (min(nram, wram) if main.kind == CONTRACTION else nram)
 
     def _inside(self, access: Access, axis: int) -> bool:
         """Whether an access never leaves its tensor along an axis, in no part of the group."""
@@ -86,8 +98,8 @@ class Space:
             columns = [n for n in self.parallel if n in weight and n not in inputs]
             rows = [n for n in self.parallel if n not in weight]
             options = [shared + rows[:i] + columns + rows[i:] for i in range(len(rows) + 1)]
-        last = [self.reduction] if self.reduction else []
-        found = dict.fromkeys(tuple(option[: MAX_TILED_LOOPS - 1]) for option in options)
+        last = self.reductions
+        found = dict.fromkeys(tuple(option[: MAX_TILED_LOOPS - max(1, len(last))]) for option in options)
         return [((*option, *last), len(option)) for option in found]
 
     def sizes(self, order: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
@@ -112,7 +124,7 @@ class Space:
 
     def _is_row(self, loop: str) -> bool:
         """Whether a loop moves the rows of a product, of which it may be one of several."""
-        if self.group.main.kind != CONTRACTION or loop == self.reduction:
+        if self.group.main.kind != CONTRACTION or loop in self.reductions:
             return False
         return loop in contraction_operands(self.group)[0].loops()
 
@@ -129,7 +141,7 @@ class Space:
             return 1
         inputs, _ = contraction_operands(self.group)
         rows, columns, summed = self.machine.matrix.sides
-        if loop == self.reduction:
+        if loop in self.reductions:
             summed *= self.machine.matrix.rates.get(self.group.tensors[inputs.tensor].dtype, 1)
             unit = summed // gcd(summed, prod(extent for name, extent in main.reduction_loops if name != loop))
             return lcm(unit, grain(self.group, loop))
@@ -149,7 +161,7 @@ class Space:
     def _levels(self, order: tuple[str, ...], parallel: int, index: int) -> list[int]:
         """What the group makes is made once a tile; what it loads, at the deepest level where it still changes."""
         buffer = self.plan.buffers[index]
-        if not buffer.loaded:
+        if not self.plan.filled_inside(index):
             return [parallel]
         loops = buffer.access.loops()
         useful = [0, *(depth + 1 for depth, loop in enumerate(order) if loop in loops)]
