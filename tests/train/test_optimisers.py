@@ -193,11 +193,11 @@ def test_weights_must_fit() -> None:
     weights = initial_weights(network())
     with pytest.raises(WeightsError) as raised:
         Parameters(network(), {**weights, "first.bias": np.zeros(3)})
-    assert str(raised.value) == "parameter first.bias must have the shape [12], not [3]"
+    assert str(raised.value) == "weight first.bias must have the shape [12], not [3]"
     del weights["first.bias"]
     with pytest.raises(WeightsError) as raised:
         Parameters(network(), weights)
-    assert str(raised.value) == "the weights must hold the parameter first.bias, which they lack"
+    assert str(raised.value) == "the weights must hold first.bias, which they lack"
     with pytest.raises(WeightsError) as raised:
         initial_weights(network(), "zeros")
     assert str(raised.value) == "the initial weights must be one of he, xavier, lecun, not 'zeros'"

@@ -10,6 +10,7 @@ import pytest
 from tilework.errors import NetworkError
 from tilework.network.graph import Graph, GraphBuilder
 from tilework.train.initial import initial_weights
+from tilework.train.parameters import Parameters
 from tilework.train.step import TrainingStep, rebatched
 
 CLASSES = 3
@@ -25,6 +26,10 @@ def network(batch: int = 6, p: float = 0.25) -> Graph:
     x = g.node("drop", "dropout", g.node("flat", "flatten", x), p=p)
     weights = (g.weight("fc.weight", (CLASSES, 36)), g.weight("fc.bias", (CLASSES,)))
     return g.graph(g.node("fc", "linear", x, *weights))
+
+
+def begun(graph: Graph) -> Parameters:
+    return Parameters(graph, initial_weights(graph))
 
 
 def torchs(graph: Graph, weights: dict[str, Any], images: Any, targets: Any) -> tuple[float, dict[str, Any]]:
@@ -51,19 +56,19 @@ def batch(size: int = 6) -> tuple[Any, Any]:
 def test_a_step_is_torchs_with_the_batchs_statistics() -> None:
     graph = network(p=0.0)
     weights = initial_weights(graph)
-    step = TrainingStep(graph, weights)
+    step = TrainingStep(graph, Parameters(graph, weights))
     images, targets = batch()
     loss, expected = torchs(graph, weights, images, targets)
     assert step(images, targets) == pytest.approx(loss, rel=1e-5)
     for name, slope in step.parameters.slopes.items():
         np.testing.assert_allclose(slope, expected[name], atol=2e-6)
-    for name, value in step.buffers.items():
+    for name, value in step.parameters.buffers.items():
         np.testing.assert_allclose(value, expected[name], rtol=1e-5, atol=1e-6)
 
 
 def test_gradients_follow_the_parameters_where_they_are() -> None:
     graph = network(p=0.0)
-    step = TrainingStep(graph, initial_weights(graph))
+    step = TrainingStep(graph, begun(graph))
     images, targets = batch()
     first = step(images, targets)
     for _ in range(20):
@@ -76,7 +81,8 @@ def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
     g = GraphBuilder("net")
     x = g.node("scaled", "mul", g.input("x", (200, 100)), g.weight("w", (100,)))
     graph = g.graph(g.node("drop", "dropout", x, p=0.3))
-    step = TrainingStep(graph, {"w": np.ones(100)}, "mean_squared_error", generator=np.random.default_rng(1))
+    parameters, generator = Parameters(graph, {"w": np.ones(100)}), np.random.default_rng(1)
+    step = TrainingStep(graph, parameters, "mean_squared_error", generator=generator)
     step(np.ones((200, 100), np.float32), np.zeros((200, 100), np.float32))
     mask = step._inputs["mask:drop"]
     np.testing.assert_allclose(np.unique(mask), [0, 1 / 0.7], rtol=1e-6)
@@ -88,7 +94,7 @@ def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
 def test_the_same_seed_drops_the_same() -> None:
     images, targets = batch()
     seeds = (7, 7, 8)
-    steps = [TrainingStep(network(), initial_weights(network()), generator=np.random.default_rng(s)) for s in seeds]
+    steps = [TrainingStep(network(), begun(network()), generator=np.random.default_rng(s)) for s in seeds]
     first, again, other = (step(images, targets) for step in steps)
     assert first == again != other
 
@@ -102,5 +108,5 @@ def test_a_network_of_two_inputs_is_refused() -> None:
     x = g.node("y", "add", g.input("a", (2, 3)), g.input("b", (2, 3)))
     graph = g.graph(g.node("z", "mul", x, g.weight("w", (3,))))
     with pytest.raises(NetworkError) as raised:
-        TrainingStep(graph, {"w": np.ones(3)})
+        TrainingStep(graph, Parameters(graph, {"w": np.ones(3)}))
     assert str(raised.value) == "network net must have one input to be trained, not 2"

@@ -18,10 +18,10 @@ Array = npt.NDArray[Any]
 
 
 class Parameters:
-    """The trainable parameters of a graph in float32, begun as copies of `weights`.
+    """The weights of a graph in float32, begun as copies of `weights`: its trainable parameters and its `buffers`.
 
-    `values` and `gradients` are vectors of all numbers; `arrays[name]` and `slopes[name]` are a parameter's views of
-    them, in its shape. Raises WeightsError for a parameter that is missing or of another shape.
+    `values` and `gradients` are vectors of all trainable numbers; `arrays[name]` and `slopes[name]` are a parameter's
+    views of them, in its shape. Raises WeightsError for a weight that is missing or of another shape.
     """
 
     def __init__(self, graph: Graph, weights: Mapping[str, Array]) -> None:
@@ -36,14 +36,21 @@ class Parameters:
             self.arrays[tensor.name] = self.values[place].reshape(tensor.shape)
             self.slopes[tensor.name] = self.gradients[place].reshape(tensor.shape)
             start = place.stop
+        fixed = (tensor for tensor in graph.weights if tensor.role != PARAMETER)
+        self.buffers = {tensor.name: np.empty(tensor.shape, np.float32) for tensor in fixed}
         self.set(weights)
 
+    @property
+    def weights(self) -> dict[str, Array]:
+        """Parameters and buffers by name, where they are: they change as training goes on."""
+        return {**self.arrays, **self.buffers}
+
     def set(self, weights: Mapping[str, Array]) -> None:
-        """Copy values into the parameters, where they are."""
-        for name, array in self.arrays.items():
+        """Copy values into the parameters and buffers."""
+        for name, array in self.weights.items():
             if name not in weights:
-                raise WeightsError(f"the weights must hold the parameter {name}, which they lack")
+                raise WeightsError(f"the weights must hold {name}, which they lack")
             given = np.asarray(weights[name])
             if given.shape != array.shape:
-                raise WeightsError(f"parameter {name} must have the shape {[*array.shape]}, not {[*given.shape]}")
+                raise WeightsError(f"weight {name} must have the shape {[*array.shape]}, not {[*given.shape]}")
             array[...] = given
