@@ -68,6 +68,8 @@ if TYPE_CHECKING:
     from tilework.simulator.tile_time import tile_table as tile_table
     from tilework.simulator.timeline import events as events
     from tilework.simulator.timeline import gantt as gantt
+    from tilework.train.data.augment import augmentation as augmentation
+    from tilework.train.data.augment import mixup as mixup
     from tilework.train.data.batches import Batches as Batches
     from tilework.train.data.dataset import Dataset as Dataset
     from tilework.train.data.digits import Digits as Digits
@@ -95,6 +97,7 @@ _EXPORTS = {  # name: where it is
     "Program": "tilework.isa.program:Program",
     "ScalarMacArray": "tilework.machine.matrix:ScalarMacArray",
     "Schedule": "tilework.compiler.loops:Schedule",
+    "augmentation": "tilework.train.data.augment:augmentation",
     "beside_found": "tilework.mapping:beside_found",
     "beside_found_text": "tilework.mapping:beside_found_text",
     "best_schedule": "tilework.compiler.loops:best_schedule",
@@ -123,6 +126,7 @@ _EXPORTS = {  # name: where it is
     "map_layer": "tilework.mapping:map_layer",
     "map_product": "tilework.mapping:map_product",
     "memory": "tilework.counting:memory",
+    "mixup": "tilework.train.data.augment:mixup",
     "onnx_operator": "tilework.frontend.from_onnx:onnx_operator",
     "output_stationary": "tilework.compiler.loops:output_stationary",
     "parse_graph": "tilework.network.graph_text:parse_graph",
@@ -168,6 +172,7 @@ __all__ = [
     "ScalarMacArray",
     "Schedule",
     "__version__",
+    "augmentation",
     "beside_found",
     "beside_found_text",
     "best_schedule",
@@ -196,6 +201,7 @@ __all__ = [
     "map_layer",
     "map_product",
     "memory",
+    "mixup",
     "onnx_operator",
     "output_stationary",
     "parse_graph",

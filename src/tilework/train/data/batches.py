@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
 from tilework.errors import DataError
+from tilework.train.data.augment import Augmentation, mixup
 from tilework.train.data.dataset import Floats, Indices, Labels, seeded
 
-Augmentation = Callable[[Floats, np.random.Generator], Floats]
-
-ORDER, CHANGES = 0, 1  # streams of the seed
+ORDER, CHANGES, MIXES = 0, 1, 2  # streams of the seed
 
 
 class Examples(Protocol):
@@ -22,6 +19,9 @@ class Examples(Protocol):
     @property
     def labels(self) -> Labels: ...
 
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
     def batch(self, indices: Indices) -> tuple[Floats, Labels]: ...
 
 
@@ -29,8 +29,8 @@ class Examples(Protocol):
 class Batches:
     """The batches of every epoch, `size` examples each, the last one smaller or left out (`drop_last`).
 
-    A batch depends on seed, epoch and step alone, its augmentation (a function of images and a generator) too: who
-    goes on at a step gets what an unbroken run would. Raises DataError where no batch can be made.
+    A batch depends on seed, epoch and step alone, what `augment` (see `augmentation`) does to it too: who goes on at a
+    step gets what an unbroken run would. Raises DataError where no batch can be made.
     """
 
     dataset: Examples
@@ -64,3 +64,9 @@ class Batches:
             if self.augment is not None:
                 images = self.augment(images, seeded(self.seed, CHANGES, epoch, step))
             yield images, labels
+
+    def mixed(self, epoch: int, alpha: float, start: int = 0) -> Iterator[tuple[Floats, Floats]]:
+        """The same, each image mixed with another of its batch: images, and the share of every class (`mixup`)."""
+        for step, (images, labels) in enumerate(self.epoch(epoch, start), start):
+            generator = seeded(self.seed, MIXES, epoch, step)
+            yield mixup(images, labels, len(self.dataset.classes), alpha, generator)
