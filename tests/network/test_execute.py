@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tilework.errors import NetworkError, WeightsError
+from tilework.network import bind, evaluate
 from tilework.network import execute as module
 from tilework.network.execute import execute, run_nest
 from tilework.network.functions import FUNCTIONS, UPDATES
@@ -22,10 +23,12 @@ Interpreter = Callable[..., Array]
 BOUNDED = [f for f in FUNCTIONS.values() if f.name not in ("pow", "exp", "log", "div", "sqrt")]
 
 
-@pytest.fixture(params=[module.EVALUATED_LIMIT, 3], scope="module", autouse=True)
+@pytest.fixture(params=[None, 3], scope="module", autouse=True)
 def limit(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "EVALUATED_LIMIT", request.param)
+        if request.param:
+            patch.setattr(bind, "EVALUATED_LIMIT", request.param)
+            patch.setattr(evaluate, "PIECE", request.param)
         yield
 
 

@@ -1,22 +1,23 @@
 """What a nest does to arrays, once its index maps have become strides.
 
 Every array here is a view with one axis per loop, of equal shapes; a loop that an array's index lacks has stride 0
-there. Both the NumPy execution of a graph and the processor's instructions come down to these functions.
+there. Both the NumPy execution of a graph and the processor's instructions come down to these functions. Each gives
+calls that are bound to their arrays, so that what is planned once can run many times.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import product
 from math import prod
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from tilework.network.matrices import PLACES_LIMIT, plan_contraction
+from tilework.network.matrices import PLACES_LIMIT, Array, Call, Plan, Room, plan_contraction
 
-Array = npt.NDArray[Any]
+Evaluate = Callable[[Array | None, tuple[Any, ...]], tuple[list[Call], Array]]
 
 
 def contract(out: Array, a: Array, b: Array, accumulate: bool) -> None:
@@ -26,22 +27,37 @@ def contract(out: Array, a: Array, b: Array, accumulate: bool) -> None:
     batch. `out` must not write a place twice nor share memory with a or b. Products of integers are exact while the
     sums stay below 2**53; of float16 they are summed in float32.
     """
+    for call in contraction(out, a, b, accumulate, Room.of_thread()):
+        call()
+
+
+def contraction(out: Array, a: Array, b: Array, accumulate: bool, room: Room) -> list[Call]:
+    """The calls of `contract`."""
     plan = plan_contraction(out.shape, (out.strides, a.strides, b.strides), (out.dtype, a.dtype, b.dtype))
-    if plan.step:
-        for part in pieces(out.shape, plan.axis, plan.step):
-            contract(out[part], a[part], b[part], accumulate)
-        return
+    if not plan.step:
+        return _product(plan, out, a, b, accumulate, room)
+    calls: list[Call] = []
+    for place, part in enumerate(pieces(out.shape, plan.axis, plan.step)):
+        again = accumulate or (place > 0 and out.strides[plan.axis] == 0)
+        calls += contraction(out[part], a[part], b[part], again, room)
+    return calls
+
+
+def _product(plan: Plan, out: Array, a: Array, b: Array, accumulate: bool, room: Room) -> list[Call]:
     if plan.swapped:
         a, b = b, a
     if plan.direct and not accumulate:
-        plan.multiply(a, b, plan.target.merge(out))
-        return
+        return plan.multiply(a, b, plan.target.merge(out), room)[0]
     target = plan.target.select(out)
-    values = (plan.multiply_by_place(a, b) if plan.by_place else plan.multiply(a, b)).reshape(target.shape)
-    if accumulate:
-        np.add(target, values, out=target, casting="unsafe")
-    else:
-        target[...] = values
+    calls, values = plan.multiply_by_place(a, b, room) if plan.by_place else plan.multiply(a, b, None, room)
+    return [*calls, combine(target, values.reshape(target.shape), np.add if accumulate else None)]
+
+
+def combine(target: Array, values: Array, ufunc: np.ufunc | None) -> Call:
+    """Put values into `target`, or together with what it holds."""
+    if ufunc is None:
+        return partial(np.copyto, target, values, casting="unsafe")
+    return partial(ufunc, target, values, out=target, casting="unsafe")
 
 
 def pieces(shape: Sequence[int], axis: int, step: int) -> Iterator[tuple[slice, ...]]:
@@ -55,26 +71,44 @@ def reduce(out: Array, values: Array, ufunc: np.ufunc, accumulate: bool) -> None
 
     Many values of float16 are reduced in float32.
     """
-    axes = [i for i in range(out.ndim) if out.shape[i] > 1 and out.strides[i] == 0]
-    kept = [i for i in range(out.ndim) if i not in axes]
-    target = out[(*(0 if i in axes else slice(None) for i in range(out.ndim)), ...)]
-    moved = values.transpose(axes + kept)
-    places = prod(moved.shape[: len(axes)])
+    for call in reduction(out, lambda _, place: ([], values[place]), ufunc, accumulate, Room.of_thread()):
+        call()
+
+
+def reduction(out: Array, evaluate: Evaluate, ufunc: np.ufunc, accumulate: bool, room: Room) -> list[Call]:
+    """The calls of `reduce`; `evaluate` gives those that make a part of the values, and where they are.
+
+    It is given that part's index and, where the values are to be put into an array, that array.
+    """
+    gone = [i for i in range(out.ndim) if out.shape[i] > 1 and out.strides[i] == 0]
+    target = out[(*(0 if i in gone else slice(None) for i in range(out.ndim)), ...)]
+    places = prod(out.shape[i] for i in gone)
     # A window has few places and the output many, so go place by place: NumPy's reduce is slow on short axes.
     if places <= PLACES_LIMIT and target.size >= 16 * places:
-        _reduce_by_place(target, moved, ufunc, accumulate)
-        return
-    dtype = np.float32 if moved.dtype == np.float16 else None
-    total = ufunc.reduce(moved, axis=tuple(range(len(axes))), dtype=dtype)
-    if accumulate:
-        ufunc(target, total, out=target, casting="unsafe")
-    else:
-        target[...] = total
+        return _by_place(out, gone, evaluate, ufunc, accumulate)
+    calls, values = evaluate(None, (...,))
+    dtype = np.dtype(np.float32) if values.dtype == np.float16 else None
+    dtype = ufunc.reduce(np.ones(1, values.dtype), dtype=dtype).dtype
+    axes = tuple(gone)
+    if not accumulate and dtype == target.dtype:
+        return [*calls, partial(ufunc.reduce, values, axes, dtype, target)]
+    total = room.array("total", target.shape, dtype)
+    return [
+        *calls,
+        partial(ufunc.reduce, values, axes, dtype, total),
+        combine(target, total, ufunc if accumulate else None),
+    ]
 
 
-def _reduce_by_place(target: Array, moved: Array, ufunc: np.ufunc, accumulate: bool) -> None:
-    for place in product(*map(range, moved.shape[: moved.ndim - target.ndim])):
-        if accumulate:
-            ufunc(target, moved[place], out=target, casting="unsafe")
-        else:
-            target[...], accumulate = moved[place], True
+def _by_place(out: Array, gone: Sequence[int], evaluate: Evaluate, ufunc: np.ufunc, accumulate: bool) -> list[Call]:
+    calls: list[Call] = []
+    for point in product(*(range(out.shape[i]) for i in gone)):
+        at = dict(zip(gone, point, strict=True))
+        index = (*(at.get(i, slice(None)) for i in range(out.ndim)), ...)
+        target = out[index]
+        made, values = evaluate(None if accumulate else target, index)
+        calls += made
+        if accumulate or values is not target:
+            calls.append(combine(target, values, ufunc if accumulate else None))
+        accumulate = True
+    return calls

@@ -6,9 +6,9 @@ pieces that stay in the cache. How, is planned once per set of strides.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise, product
 from math import prod
 from threading import local
@@ -18,32 +18,51 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+Call = Callable[[], Any]
 Strides = tuple[int, ...]
 Dtypes = tuple["np.dtype[Any]", "np.dtype[Any]", "np.dtype[Any]"]
 
-GATHER_LIMIT = 1 << 19  # elements of one gathered operand: 2 MB of float32, about a core's second-level cache
+GATHER_LIMIT = 1 << 16  # elements of one gathered operand: 256 KB of float32, well inside a core's second-level cache
 SCRATCH_LIMIT = 1 << 20  # elements of an array that is kept from call to call
 FEWEST_ROWS = 256  # of a piece of a gathered operand; below it a matrix product loses more than the cache gives
 PLACES_LIMIT = 128  # a reduction over at most so many places may go place by place
 
 
-class _Scratch(local):
-    """Arrays kept from call to call, one per use and dtype: fresh ones cost more in page faults than in filling."""
+class Room:
+    """Arrays for what lies between calls, one per use and dtype, used again by later calls."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int | None = None) -> None:
+        self.limit = limit
         self.kept: dict[tuple[str, np.dtype[Any]], Array] = {}
 
     def array(self, use: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """An array whose values are lost when another one for the same use is filled."""
         size = prod(shape)
-        if size > SCRATCH_LIMIT:
+        if self.limit is not None and size > self.limit:
             return np.empty(shape, dtype)
         flat = self.kept.get((use, dtype))
         if flat is None or flat.size < size:
             flat = self.kept[use, dtype] = np.empty(size, dtype)
         return flat[:size].reshape(shape)
 
+    def constant(self, value: float, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """An array of one number, which nobody may change."""
+        array = self.array(f"constant {value}", shape, dtype)
+        array.fill(value)
+        return array
 
-_scratch = _Scratch()
+    @staticmethod
+    def of_thread() -> Room:
+        """That of calls which run at once: fresh arrays would cost more in page faults than in filling."""
+        return _of_thread.room
+
+
+class _OfThread(local):
+    def __init__(self) -> None:
+        self.room = Room(SCRATCH_LIMIT)
+
+
+_of_thread = _OfThread()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +87,23 @@ class Layout:
         """The stack of matrices in the view's own memory."""
         return self.select(array).reshape(self.shape)
 
-    def matrix(self, array: Array, dtype: np.dtype[Any], use: str) -> Array:
-        """The stack of matrices in memory that BLAS takes."""
+    def matrix(self, array: Array, dtype: np.dtype[Any], use: str, room: Room) -> tuple[list[Call], Array]:
+        """The stack of matrices in memory that BLAS takes, and the call that fills it."""
         if not self.gathered:
-            return self.merge(array)
+            return [], self.merge(array)
         view = self.select(array)
-        gathered = _scratch.array(use, view.shape, dtype)
-        gathered[...] = view
+        gathered = room.array(use, view.shape, dtype)
         stack = gathered.reshape(self.shape)
-        return stack.swapaxes(-1, -2) if self.transposed else stack
+        filled: Call = partial(np.copyto, gathered, view, casting="unsafe")
+        return [filled], stack.swapaxes(-1, -2) if self.transposed else stack
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How a contraction runs: in pieces along an axis, or place by place, or else as left @ right.
 
-    `swapped` exchanges a and b first; `direct`: the product may be written straight to the output. `step` 0: no pieces;
+    `swapped` exchanges a and b first; `direct`: the product may be written straight to the output; `turned`: its
+    transpose is quicker to make. `step` 0: no pieces; along a summed axis each piece adds to those before it.
     `by_place`: the axes in the order for a sum of elementwise products over `places`, empty where there is none.
     """
 
@@ -93,26 +113,36 @@ class Plan:
     dtype: np.dtype[Any]
     swapped: bool
     direct: bool
+    turned: bool
     by_place: tuple[int, ...]
     places: tuple[int, ...]
     axis: int
     step: int
 
-    def multiply(self, a: Array, b: Array, out: Array | None = None) -> Array:
-        left, right = self.left.matrix(a, self.dtype, "left"), self.right.matrix(b, self.dtype, "right")
+    def multiply(self, a: Array, b: Array, out: Array | None, room: Room) -> tuple[list[Call], Array]:
+        """The calls that multiply, and where the product then is: in `out` if that is given."""
+        before, left = self.left.matrix(a, self.dtype, "left", room)
+        more, right = self.right.matrix(b, self.dtype, "right", room)
         if out is None:
-            out = _scratch.array("product", (*left.shape[:-1], right.shape[-1]), self.dtype)
-        return np.asarray(np.matmul(left, right, out=out))
+            *batch, rows, columns = *left.shape[:-1], right.shape[-1]
+            if self.turned:
+                out = room.array("product", (*batch, columns, rows), self.dtype).swapaxes(-1, -2)
+            else:
+                out = room.array("product", (*batch, rows, columns), self.dtype)
+        return [*before, *more, partial(np.matmul, left, right, out=out)], out
 
-    def multiply_by_place(self, a: Array, b: Array) -> Array:
+    def multiply_by_place(self, a: Array, b: Array, room: Room) -> tuple[list[Call], Array]:
+        """The calls that add up elementwise products, and where the sum then is."""
         a, b = a.transpose(self.by_place), b.transpose(self.by_place)
         places = product(*map(range, self.places))
-        total = np.multiply(a[first := next(places)], b[first], dtype=self.dtype, casting="unsafe")
-        values = np.empty_like(total)
+        shape = a.shape[len(self.places) :]
+        total, values = (room.array(use, shape, self.dtype) for use in ("product", "term"))
+        first = next(places)
+        calls: list[Call] = [partial(np.multiply, a[first], b[first], out=total, dtype=self.dtype, casting="unsafe")]
         for place in places:
-            np.multiply(a[place], b[place], out=values, dtype=self.dtype, casting="unsafe")
-            np.add(total, values, out=total)
-        return np.asarray(total)
+            calls.append(partial(np.multiply, a[place], b[place], out=values, dtype=self.dtype, casting="unsafe"))
+            calls.append(partial(np.add, total, values, out=total))
+        return calls, total
 
 
 @lru_cache(maxsize=4096)
@@ -131,10 +161,23 @@ def plan_contraction(shape: tuple[int, ...], strides: tuple[Strides, Strides, St
     by_place: tuple[int, ...] = ()
     if batch and min(m, n) == 1 and r <= PLACES_LIMIT and _innermost(shape, strides[1 if m >= n else 2]) in batch:
         by_place = (*summed, *batch, *rows, *columns, *(i for i, extent in enumerate(shape) if extent == 1))
-    axis, step = (0, 0) if by_place else _split(shape, batch, (rows, columns), (left, right))
+    axis, step = (0, 0) if by_place else _split(shape, batch, (rows, columns), summed, (left, right))
     direct = not (target.gathered or by_place or _innermost(shape, strides[0]) in rows)
     places = tuple(shape[i] for i in summed)
-    return Plan(left, right, target, dtype, swapped, direct, by_place, places, axis, step)
+    turned = all(  # BLAS takes two matrices that lie along the summed axis best with a transposed result
+        _runs_along(layout, shape, own, (*batch, *side, *summed), summed)
+        for layout, own, side in ((left, strides[1], rows), (right, strides[2], columns))
+    )
+    return Plan(left, right, target, dtype, swapped, direct, turned, by_place, places, axis, step)
+
+
+def _runs_along(
+    layout: Layout, shape: Sequence[int], strides: Strides, axes: Sequence[int], summed: Sequence[int]
+) -> bool:
+    """Whether a matrix of these axes lies in memory along the summed ones."""
+    if layout.gathered:
+        return bool(axes) and sorted(axes)[layout.order[-1]] in summed
+    return _innermost(shape, strides) in summed
 
 
 def _ordered_roles(
@@ -241,15 +284,21 @@ def _split(
     shape: Sequence[int],
     batch: Sequence[int],
     sides: tuple[Sequence[int], Sequence[int]],
+    summed: Sequence[int],
     layouts: tuple[Layout, Layout],
 ) -> tuple[int, int]:
     """The axis and the step by which to cut a contraction whose gathered operand is too large; step 0: none."""
     for side, layout in zip(sides, layouts, strict=True):
-        elements, axes = prod(layout.shape), [*batch, *side]
-        if layout.gathered and elements > GATHER_LIMIT and axes:
+        elements = prod(layout.shape)
+        if not layout.gathered or elements <= GATHER_LIMIT:
+            continue
+        if axes := [*batch, *side]:
             extent = shape[axes[0]]
             fewest = 1 if batch else -(-FEWEST_ROWS * extent // prod(shape[i] for i in side))
             step = max(fewest, -(-extent // -(-elements // GATHER_LIMIT)))
             if step < extent:
                 return axes[0], step
+        places = prod(shape[i] for axes in (batch, *sides) for i in axes)
+        if summed and places <= GATHER_LIMIT // FEWEST_ROWS and shape[summed[0]] > 1:
+            return summed[0], -(-shape[summed[0]] // -(-elements // GATHER_LIMIT))
     return 0, 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -70,6 +72,30 @@ def apply(name: str, arguments: list[Array | float], out: Array | None = None) -
         out[...] = value
         return out
     return float(value) if all(isinstance(argument, float) for argument in arguments) else np.asarray(value)
+
+
+def bound(name: str, arguments: list[Array | float], out: Array) -> Callable[[], Any]:
+    """The call that does what `apply` does with `out`."""
+    function = getattr(np, FUNCTIONS[name].numpy, None)
+    arrays = [argument for argument in arguments if not isinstance(argument, float)]
+    if name == "select" and (words := _words(arguments, out)):
+        return partial(np.multiply, words[0], arguments[0], out=words[1])
+    if not isinstance(function, np.ufunc) or not (name in ANYTHING or all(a.dtype.kind in "fc" for a in arrays)):
+        return partial(apply, name, arguments, out)
+    return partial(function, *arguments, out=out, casting="unsafe")
+
+
+def _words(arguments: list[Array | float], out: Array) -> tuple[Array, Array] | None:
+    """What is selected, else 0, and `out` as integers: the truth value times the one is the other, infinite or not."""
+    condition, value, other = arguments
+    if isinstance(condition, float) or isinstance(value, float) or condition.dtype != bool:
+        return None
+    if not isinstance(other, float) or other:
+        return None
+    if value.dtype != out.dtype or value.dtype not in (np.float32, np.float64):
+        return None
+    word = np.int32 if value.dtype == np.float32 else np.int64
+    return value.view(word), out.view(word)
 
 
 def _number(argument: Array | float, exact: bool) -> Array | float:

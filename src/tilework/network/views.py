@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,19 +18,56 @@ from tilework.network.operations import Shape
 Loop = tuple[str, int]
 
 
+def simplified(arrays: Sequence[Array]) -> list[Array]:
+    """The views of the same elements with fewer axes: the first array's outermost axis first, without axes of size 1,
+    and axes merged that lie evenly in all arrays. The first has every axis whole; another may have 1 for it."""
+    first = arrays[0]
+    axes = [axis for axis, size in enumerate(first.shape) if size > 1]
+    axes.sort(key=lambda i: [-abs(array.strides[i]) if array.shape[i] > 1 else 0 for array in arrays])
+    groups: list[list[int]] = []
+    for axis in axes:
+        if groups and all(_lies_evenly(array, groups[-1][-1], axis) for array in arrays):
+            groups[-1].append(axis)
+        else:
+            groups.append([axis])
+    return [
+        as_strided(array, [prod(array.shape[i] for i in g) for g in groups], [array.strides[g[-1]] for g in groups])
+        for array in arrays
+    ]
+
+
+def _lies_evenly(array: Array, outer: int, inner: int) -> bool:
+    if array.shape[outer] == 1 or array.shape[inner] == 1:
+        return array.shape[outer] == array.shape[inner]
+    return array.strides[outer] == array.strides[inner] * array.shape[inner]
+
+
 def view(array: Array, access: Access, origin: Shape, loops: Sequence[Loop], whole: bool) -> Array:
     """The array with one axis per loop; one that the index lacks has stride 0 or, unless `whole`, the extent 1."""
     used = access.loops()
-    axes = list(zip(access.index, array.strides, strict=True))
-    strides = [sum(index.coefficient(name) * stride for index, stride in axes) for name, _ in loops]
+    strides = loop_strides(array, access, loops)
     shape = [extent if whole or name in used else 1 for name, extent in loops]
     start: list[Any] = [slice(index.offset - low, None) for index, low in zip(access.index, origin, strict=True)]
-    return as_strided(array[(*start, ...)], shape, strides)
+    return strided(array[(*start, ...)], shape, strides)
+
+
+def loop_strides(array: Array, access: Access, loops: Sequence[Loop]) -> Shape:
+    """How far each loop moves in the array's memory, in bytes."""
+    axes = list(zip(access.index, array.strides, strict=True))
+    return tuple(sum(index.coefficient(name) * stride for index, stride in axes) for name, _ in loops)
+
+
+def strided(array: Array, shape: Sequence[int], strides: Sequence[int]) -> Array:
+    """A view that begins where the array does."""
+    return as_strided(array, shape, strides)
 
 
 def box(array: Array, access: Access, extents: Mapping[str, int], fill: float | None) -> tuple[Array, Shape]:
     """What a nest touches of a tensor, and the index where that begins: the tensor itself or, where the nest goes
-    outside, a copy of the region touched."""
+    outside, a new array of the region touched, which holds `fill`.
+
+    Raises NetworkError where the access has another number of axes, or must not go outside as `fill` is None.
+    """
     if len(access.index) != array.ndim:
         raise NetworkError(f"an access to {access.tensor} must have {array.ndim} indices, not {len(access.index)}")
     bounds = [axis.bounds(extents) for axis in access.index]
@@ -37,11 +75,15 @@ def box(array: Array, access: Access, extents: Mapping[str, int], fill: float | 
         return array, (0,) * array.ndim
     if fill is None:
         raise NetworkError(f"a read of {access.tensor} must lie inside {list(array.shape)} or declare a pad value")
-    origin = tuple(low for low, _ in bounds)
-    box = np.full([high - low + 1 for low, high in bounds], fitting(fill, array.dtype), array.dtype)
+    box = np.empty_like(array, shape=[high - low + 1 for low, high in bounds])
+    box.fill(fitting(fill, array.dtype))
+    return box, tuple(low for low, _ in bounds)
+
+
+def shared(array: Array, box: Array, origin: Shape) -> tuple[Array, Array]:
+    """The views of what a tensor and a box have in common, in the one and in the other."""
     inside, part = overlap(origin, box.shape, array.shape)
-    box[inside] = array[part]
-    return box, origin
+    return array[(*part, ...)], box[(*inside, ...)]
 
 
 def overlap(origin: Shape, box: Shape, shape: Shape) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
