@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from tilework.compiler.buffers import plan_buffers
@@ -9,14 +10,14 @@ from tilework.compiler.group import Group
 from tilework.compiler.halve import halves
 from tilework.compiler.on_vector import on_vector
 from tilework.compiler.options import Measure, Options
-from tilework.compiler.split import Split, Work, best_split, number, share, split
+from tilework.compiler.split import Split, Work, best_split, least_cycles, number, share, split
 from tilework.compiler.tile_front import OBJECTIVES
 from tilework.compiler.tile_measure import best_measured
 from tilework.errors import CompileError
 from tilework.machine.machine import Machine
 from tilework.network.nest import CONTRACTION
 
-ENOUGH = 1.02  # of the compulsory bytes: less can hardly be gained
+ENOUGH = 1.02  # of the compulsory bytes or the least time: less can hardly be gained
 
 
 class Search:
@@ -43,7 +44,7 @@ class Search:
         if group.main.kind != CONTRACTION or isinstance(first, CompileError):
             return group
         found = [(group, first)]
-        for other in filter(None, (on_vector(group), self._swapped(group, first))):
+        for other in self._others(group, first):
             split = self._found(other, self.machine)
             if not isinstance(split, CompileError):
                 found.append((other, split))
@@ -51,10 +52,14 @@ class Search:
         cost = [_cost(split) for _, split in found]
         return found[OBJECTIVES[self.options.objective].best(cycles, cost)][0]
 
-    def _swapped(self, group: Group, found: Split) -> Group | None:
-        """With operands in each other's place, if some of the group's bytes move more than once as it is."""
-        once = found.tiling.dram_bytes * number(found.cut) <= ENOUGH * group.compulsory_bytes
-        return None if once or group.blocks.kept else replace(group, swapped=True)
+    def _others(self, group: Group, found: Split) -> Iterator[Group]:
+        """The group on the vector unit, and with its operands swapped, if it might be quicker so; swapped also where
+        some of its bytes move more than once as it is."""
+        again = found.tiling.dram_bytes * number(found.cut) > ENOUGH * group.compulsory_bytes
+        swapped = None if group.blocks.kept else replace(group, swapped=True)
+        for other, tried in ((on_vector(group), False), (swapped, again)):
+            if other and (tried or ENOUGH * least_cycles(other, self.machine, found.cut) < found.tiling.cycles):
+                yield other
 
     def works(self, group: Group, machine: Machine) -> list[Work]:
         """The group split and tiled, or its parts. Raises CompileError for a nest of which not even a tile fits."""

@@ -169,7 +169,7 @@ def _cuts(group: Group, machine: Machine, cores: int, mode: str) -> list[Cut]:
         for one, other in combinations(loops, 2)
         for number in range(2, cores // 2 + 1)
     ]
-    least = {cut: _least_cycles(group, machine, cut) for cut in dict.fromkeys((*single, *pairs))}
+    least = {cut: least_cycles(group, machine, cut) for cut in dict.fromkeys((*single, *pairs))}
     limit = min((least[cut] for cut in single), default=0)
     grids = sorted((cut for cut in least if len(cut) > 1 and NEARLY * least[cut] < limit), key=lambda cut: least[cut])
     return [*single, *grids[:GRIDS], *([()] if mode == "auto" or not single else [])]
@@ -189,7 +189,7 @@ def _loops(group: Group, mode: str) -> Iterator[str]:
     return (name for axis in axes for name, _ in axis.terms if group.extents[name] > 1 and name in shared)
 
 
-def _least_cycles(group: Group, machine: Machine, cut: Cut) -> float:
+def least_cycles(group: Group, machine: Machine, cut: Cut) -> float:
     """What no tiling of a cut can beat: the arithmetic of its largest part, or all traffic."""
     extents = group.extents | {loop: ceil(group.extents[loop] / parts) for loop, parts in cut}
     if group.main.kind == CONTRACTION:
@@ -211,7 +211,7 @@ def _matrix_cycles(group: Group, machine: Machine, extents: dict[str, int]) -> f
 def _option(group: Group, machine: Machine, cut: Cut) -> _Option:
     part = _part(group, tuple((loop, *pieces(group.extents[loop], parts)[0]) for loop, parts in cut))
     shared = share(machine, number(cut))
-    cycles = max(_least_cycles(group, machine, cut), part.compulsory_bytes / shared.dram_bytes_per_cycle)
+    cycles = max(least_cycles(group, machine, cut), part.compulsory_bytes / shared.dram_bytes_per_cycle)
     return _Option(cut, part, shared, cycles, part.compulsory_bytes * number(cut))
 
 
@@ -228,7 +228,7 @@ def _staged(option: _Option, machine: Machine) -> Iterator[_Option]:
         staging = Staging(slot_bytes(machine, slots), clusters / parts, slots)
         saved = once * (parts - clusters)
         moved = option.bytes - saved
-        cycles = max(_least_cycles(option.part, option.machine, ()), moved / machine.dram_bytes_per_cycle)
+        cycles = max(least_cycles(option.part, option.machine, ()), moved / machine.dram_bytes_per_cycle)
         yield replace(option, cycles=cycles, bytes=moved, staging=staging)
 
 
