@@ -14,6 +14,7 @@ from tilework.errors import NetworkError, WeightsError
 from tilework.network.execute import execute
 from tilework.network.graph_text import parse_graph
 from tilework.network.host_rules import RULES
+from tilework.network.host_sampling import SAMPLING
 
 LOOKED_UP = """graph g
 input ids int64[2,3]
@@ -93,6 +94,7 @@ def updated(reduce: str) -> Any:
 ROWS = np.array([[2, 1], [0, 3]])
 CASES: dict[str, tuple[Callable[[], Any], Any]] = {
     "take": (lambda: ruled("take 1", (3, 2, 5), X, np.array([3, -1])), X[:, [3, 3]]),
+    "index": (lambda: ruled("index 1 0 1", (2, 4), X, ROWS[0], ROWS[1]), X[ROWS[0], :, ROWS[1]]),
     "take_along": (lambda: ruled("take_along 0", (2, 4, 5), X, IDS), T.gather(0, torch.from_numpy(IDS)).numpy()),
     "take_nd": (lambda: ruled("take_nd 0", (2, 5), X, ROWS), X[[2, 0], [1, 3]]),
     "put_along": (lambda: ruled("put_along 0 1", (3, 4, 5), X, IDS, X[:2]), updated("sum")),
@@ -116,14 +118,14 @@ CASES: dict[str, tuple[Callable[[], Any], Any]] = {
     "bit_not": (lambda: ruled("bit_not", IDS.shape, IDS, dtype="int64"), ~IDS),
     "shift_left": (lambda: ruled("shift_left", IDS.shape, IDS, IDS, dtype="int64"), IDS << IDS),
     "shift_right": (lambda: ruled("shift_right", IDS.shape, IDS + 4, IDS, dtype="int64"), IDS + 4 >> IDS),
-    "linear": (lambda: ruled("linear 0", (3, 4, 8), X), functional.interpolate(T, 8, mode="linear")),
     "nearest": (lambda: ruled("nearest 0", (3, 4, 7), X), functional.interpolate(T, 7, mode="nearest")),
     "diagonal": (lambda: ruled("diagonal", (3,), X[:, :3, 0].copy()), X[[0, 1, 2], [0, 1, 2], 0]),
 }
 
 
 def test_every_rule_is_here() -> None:
-    assert CASES.keys() == RULES.keys()
+    """Those of sampling have a test of their own."""
+    assert CASES.keys() == RULES.keys() - SAMPLING.keys()
 
 
 @pytest.mark.parametrize("name", [name for name, (_, expected) in CASES.items() if expected is not None])
@@ -147,13 +149,6 @@ def test_other_updates(number: int, reduce: str) -> None:
 
 def test_batches_of_rows() -> None:
     np.testing.assert_array_equal(ruled("take_nd 1", (3, 5), X, np.array([[1], [0], [3]])), X[[0, 1, 2], [1, 0, 3]])
-
-
-@pytest.mark.parametrize(("where", "corners"), [(0, False), (1, True)])
-@pytest.mark.parametrize("size", [(3, 9), (8, 4), (1, 2)])
-def test_interpolation_along_two_axes(where: int, corners: bool, size: tuple[int, int]) -> None:
-    expected = functional.interpolate(T[None], size, mode="bilinear", align_corners=corners)
-    np.testing.assert_allclose(ruled(f"linear {where}", (1, 3, *size), X[None]), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_exact_nearest() -> None:

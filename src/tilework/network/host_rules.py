@@ -11,18 +11,23 @@ from typing import Any
 
 import numpy as np
 
+from tilework.network.host_sampling import SAMPLING, Rule
 from tilework.network.kernels import Array
 from tilework.network.operations import Shape
 
-Rule = Callable[[Sequence[Array], Sequence[int], Shape], Array]
-
 UPDATES = (None, np.add, np.multiply, np.maximum, np.minimum)
-HALF_PIXEL, CORNERS, ASYMMETRIC = range(3)
 
 
 def _take(inputs: Sequence[Array], numbers: Sequence[int], shape: Shape) -> Array:
     """Along an axis, the places that the second input names."""
     found: Array = np.take(inputs[0], inputs[1].astype(np.int64), numbers[0])
+    return found
+
+
+def _index(inputs: Sequence[Array], numbers: Sequence[int], shape: Shape) -> Array:
+    """The places that the other inputs name together, one along each axis whose number is 1."""
+    given = iter(inputs[1:])
+    found: Array = inputs[0][tuple(next(given).astype(np.int64) if known else slice(None) for known in numbers)]
     return found
 
 
@@ -121,28 +126,6 @@ def _each(function: Callable[..., Any]) -> Rule:
     return lambda inputs, numbers, shape: np.asarray(function(*inputs))
 
 
-def _places(old: int, new: int, where: int) -> Array:
-    """Where along an axis each of `new` places lies among `old` ones."""
-    if where == CORNERS:
-        return np.arange(new) * ((old - 1) / max(1, new - 1))
-    offset = 0.5 if where == HALF_PIXEL else 0.0
-    return (np.arange(new) + offset) * (old / new) - offset
-
-
-def _linear(inputs: Sequence[Array], numbers: Sequence[int], shape: Shape) -> Array:
-    """Means of the two neighbours along each axis whose size changes; the number says where places lie."""
-    found = inputs[0]
-    for axis, (old, new) in enumerate(zip(found.shape, shape, strict=True)):
-        if old == new:
-            continue
-        places = np.clip(_places(old, new, numbers[0]), 0, old - 1)
-        low = np.floor(places).astype(np.int64)
-        share = (places - low).astype(found.dtype).reshape(-1, *[1] * (found.ndim - 1 - axis))
-        upper = np.take(found, np.minimum(low + 1, old - 1), axis)
-        found = np.take(found, low, axis) * (1 - share) + upper * share
-    return found
-
-
 def _nearest(inputs: Sequence[Array], numbers: Sequence[int], shape: Shape) -> Array:
     """Along each axis the place at or before where each lies; halves of pixels are counted if the number is 1."""
     found = inputs[0]
@@ -158,6 +141,7 @@ def _diagonal(inputs: Sequence[Array], numbers: Sequence[int], shape: Shape) -> 
 
 RULES: dict[str, Rule] = {
     "take": _take,
+    "index": _index,
     "take_along": _take_along,
     "take_nd": _take_nd,
     "put_along": _put_along,
@@ -178,7 +162,7 @@ RULES: dict[str, Rule] = {
     "bit_not": _each(np.bitwise_not),
     "shift_left": _each(np.left_shift),
     "shift_right": _each(np.right_shift),
-    "linear": _linear,
     "nearest": _nearest,
     "diagonal": _diagonal,
+    **SAMPLING,
 }

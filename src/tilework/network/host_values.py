@@ -20,7 +20,7 @@ def host_value(node: Node, inputs: Sequence[Array], result: Tensor) -> Array:
         name, *numbers = how.split()
         try:
             with np.errstate(all="ignore"):
-                found = RULES[name](inputs, [int(number) for number in numbers], result.shape)
+                found = RULES[name](inputs, list(map(_number, numbers)), result.shape)
         except (IndexError, ValueError) as error:
             raise NetworkError(f"what {node.name} takes must fit together, which it does not: {error}") from None
         return found.astype(result.dtype, copy=False)
@@ -30,6 +30,10 @@ def host_value(node: Node, inputs: Sequence[Array], result: Tensor) -> Array:
 def has_value(node: Node) -> bool:
     """Whether a rule says what a node of the host computes."""
     return node.operation == "host" and (node.label in VALUES or _how(node).partition(" ")[0] in RULES)
+
+
+def _number(text: str) -> int | float:
+    return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
 def _how(node: Node) -> str:

@@ -10,7 +10,10 @@ from tilework.frontend.from_onnx.site import Site, operator
 from tilework.network.operations import Shape
 
 REDUCTIONS = ("none", "add", "mul", "max", "min")
-TRANSFORMATIONS = ("half_pixel", "align_corners", "asymmetric")
+TRANSFORMATIONS = ("half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel")
+ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
+INTERPOLATIONS = {"bilinear": 0, "linear": 0, "nearest": 1, "bicubic": 2, "cubic": 2}
+OUTSIDE = ("zeros", "border", "reflection")
 SCATTERED = {"add": "scatter_add", "mul": "scatter_mul", "max": "scatter_max", "min": "scatter_max"}
 
 
@@ -67,7 +70,7 @@ def _scatter(s: Site) -> None:
 @operator("NonZero")
 def _non_zero(s: Site) -> None:
     own = s.shape()
-    s.host("nonzero", s.reference(0), shape=(max(1, len(own)), prod(own)), dtype="int64")
+    s.host("nonzero", s.reference(0), shape=(max(1, len(own)), prod(own)), dtype="int64", how="nonzero 0")
 
 
 @operator("Compress")
@@ -139,11 +142,14 @@ def _non_max_suppression(s: Site) -> None:
     boxes, scores = s.shape(), s.shape(1)
     if len(boxes) != 3 or len(scores) != 3:
         s.fail(f"it must have boxes [N,B,4] and scores [N,C,B], not {list(boxes)} and {list(scores)}")
-    most = scores[2]
-    asked = s.known(2)
-    if asked is not None:
+    most, how = scores[2], ""
+    if not s.given(2) or s.known(2) is not None:
         most = min(most, int(s.scalar(2, "the number of boxes", 0)))
-    s.host("nms", s.reference(0), s.reference(1), shape=(scores[0] * scores[1] * max(1, most), 3), dtype="int64")
+        if all(s.known(place) is not None for place in (3, 4) if s.given(place)):
+            share, least = s.scalar(3, "the share", 0.0), s.scalar(4, "the least score", float("-inf"))
+            how = f"nms_by_class {s.integer('center_point_box', 0)} {most} {float(share)!r} {float(least)!r}"
+    rows = scores[0] * scores[1] * max(1, most)
+    s.host("nms", s.reference(0), s.reference(1), shape=(rows, 3), dtype="int64", how=how)
 
 
 @operator("RoiAlign", "MaxRoiPool")
@@ -153,8 +159,12 @@ def _regions(s: Site) -> None:
     if len(own) != 4 or len(boxes) != 2:
         s.fail(f"it must have an image [N,C,H,W] and boxes [K,…], not {list(own)} and {list(boxes)}")
     size = s.ints("pooled_shape") or (s.integer("output_height", 1), s.integer("output_width", 1))
-    what = "roi_align" if s.operator == "RoiAlign" else "roi_pool"
-    s.host(what, *_inputs(s), shape=(boxes[0], own[1], *size))
+    what, how = "roi_pool", ""
+    if s.operator == "RoiAlign":
+        aligned = s.opset >= 16 and s.text("coordinate_transformation_mode", "half_pixel") == "half_pixel"
+        largest, scale = s.text("mode", "avg") == "max", s.number("spatial_scale", 1.0)
+        what, how = "roi_align", f"regions {int(largest)} {s.integer('sampling_ratio', 0)} {scale!r} {int(aligned)}"
+    s.host(what, *_inputs(s), shape=(boxes[0], own[1], *size), how=how)
 
 
 @operator("GridSample")
@@ -162,7 +172,9 @@ def _grid_sample(s: Site) -> None:
     own, grid = s.shape(), s.shape(1)
     if len(own) < 3 or len(grid) != len(own):
         s.fail(f"it must have an image and a grid of its rank, not {list(own)} and {list(grid)}")
-    s.host("grid_sample", *_inputs(s), shape=(*own[:2], *grid[1:-1]))
+    mode, outside = INTERPOLATIONS[s.text("mode", "linear")], OUTSIDE.index(s.text("padding_mode", "zeros"))
+    how = f"grid {mode} {outside} {s.integer('align_corners', 0)}"
+    s.host("grid_sample", *_inputs(s), shape=(*own[:2], *grid[1:-1]), how=how)
 
 
 @operator("Resize", "Upsample")
@@ -178,23 +190,27 @@ def _resize(s: Site) -> None:
         wide = tuple(n for size, t in zip(own, times, strict=True) for n in ((size, t) if t > 1 else (size,)))
         value = s.emit("reshape", s.reference(0), to="apart", shape=apart)
         s.emit("reshape", s.emit("expand", value, to="repeated", shape=wide), shape=shape)
-    elif s.text("mode", "nearest") == "nearest":
-        s.host("gather", s.reference(0), shape=shape)
     else:
-        cubic = s.text("mode", "nearest") == "cubic"
-        how = "" if cubic else _linear(s, own, shape)
-        s.host("bicubic" if cubic else "interpolate", s.reference(0), shape=shape, how=how)
+        what = {"nearest": "gather", "cubic": "bicubic"}.get(s.text("mode", "nearest"), "interpolate")
+        s.host(what, s.reference(0), shape=shape, how=_interpolation(s, own, shape))
 
 
-def _linear(s: Site, own: Shape, shape: Shape) -> str:
-    """The rule of linear interpolation, where the scales are the quotients of the sizes and nothing is smoothed."""
-    where = s.text("coordinate_transformation_mode", "half_pixel")
+def _interpolation(s: Site, own: Shape, shape: Shape) -> str:
+    """The rule of an interpolation where the scales are the quotients of the sizes and nothing is smoothed."""
+    mode, where = s.text("mode", "nearest"), s.text("coordinate_transformation_mode", "half_pixel")
+    rounding = ROUNDINGS.index(s.text("nearest_mode", "round_prefer_floor"))
     if s.operator == "Upsample" or s.opset == 10:
-        where = "asymmetric"
+        where, rounding = "asymmetric", ROUNDINGS.index("floor")
+    where = "half_pixel" if where == "half_pixel_symmetric" else where  # the same where scales are exact
     exact = s.given(3) or _exact(s, own, shape)
     if not exact or where not in TRANSFORMATIONS or s.integer("antialias", 0):
         return ""
-    return f"linear {TRANSFORMATIONS.index(where)}"
+    place = TRANSFORMATIONS.index(where)
+    if mode == "nearest":
+        return f"pick {place} {rounding}"
+    if mode == "cubic":
+        return f"cubic {place} {s.number('cubic_coeff_a', -0.75)!r} {s.integer('exclude_outside', 0)}"
+    return f"linear {place}"
 
 
 def _exact(s: Site, own: Shape, shape: Shape) -> bool:

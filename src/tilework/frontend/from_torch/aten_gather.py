@@ -51,8 +51,8 @@ def _how(name: str, arguments: Sequence[Any]) -> str:
     if name in ("index_select", "gather", "scatter.src", "scatter") and isinstance(arguments[-1], Value):
         axis = axis_of(arguments[1], len(arguments[0].shape))
         return {"index_select": f"take {axis}", "gather": f"take_along {axis}"}.get(name, f"put_along {axis} 0")
-    if name in ("index", "_unsafe_index") and sum(isinstance(place, Value) for place in arguments[1]) == 1:
-        return f"take {[isinstance(place, Value) for place in arguments[1]].index(True)}"
+    if name in ("index", "_unsafe_index"):
+        return " ".join(("index", *(str(int(isinstance(place, Value))) for place in arguments[1])))
     return ""
 
 
@@ -82,7 +82,8 @@ def scatter_reduce(c: Lowering, x: Value, dim: int, index: Value, src: Operand, 
 @aten("masked_select", "nonzero", "nonzero_static")
 def masked_select(c: Lowering, x: Value, mask: Value | None = None, **_: Any) -> None:
     """The places that hold, or the elements there: each is looked at once, and all may hold."""
-    host(c, "nonzero", *((x,) if mask is None else (mask, x)))
+    how = "nonzero 1" if c.call.operator.startswith("aten.nonzero") and c.result.shape[0] == prod(x.shape) else ""
+    host(c, "nonzero", *((x,) if mask is None else (mask, x)), how=how)
 
 
 @aten("sort", "argsort")

@@ -113,7 +113,8 @@ def _register_upsample(name: str, what: str) -> None:
     @aten(name)
     def row(c: Lowering, x: Value, size: object = None, corners: object = False, *_: object) -> None:
         """Pixels between pixels."""
-        host(c, what, x, how=f"linear {int(bool(corners))}" if what == "interpolate" and _by_sizes(c, x) else "")
+        rule = {"interpolate": f"linear {int(bool(corners))}", "bicubic": f"cubic {int(bool(corners))} -0.75 0"}
+        host(c, what, x, how=rule.get(what, "") if _by_sizes(c, x) else "")
 
 
 for _name, _what in {
@@ -133,7 +134,8 @@ def grid_sampler(
 ) -> None:
     """Pixels at places that a tensor says: interpolated, the nearest, or by cubes (0, 1, 2)."""
     linear = "grid_sample" if len(x.shape) == 4 else "grid_sample_3d"
-    host(c, (linear, "gather", "bicubic")[interpolation_mode], x, grid)
+    how = f"grid {interpolation_mode} {padding_mode} {int(align_corners)}"
+    host(c, (linear, "gather", "bicubic")[interpolation_mode], x, grid, how=how)
 
 
 @aten("affine_grid_generator")
@@ -153,7 +155,7 @@ def col2im(c: Lowering, x: Value, *_: object) -> None:
 @torch_operator("torchvision::nms")
 def nms(c: Lowering, dets: Value, scores: Value, iou_threshold: float) -> None:
     """The boxes that none with a higher score overlaps too much; all may stay."""
-    host(c, "nms", dets, scores)
+    host(c, "nms", dets, scores, how=f"nms {float(iou_threshold)!r}")
 
 
 @torch_operator("torchvision::roi_align", "torchvision::ps_roi_align")
@@ -175,7 +177,9 @@ def roi_align(
     down = sampling_ratio if sampling_ratio > 0 else ceil(x.shape[2] / height)
     across = sampling_ratio if sampling_ratio > 0 else ceil(x.shape[3] / width)
     shape = (rows, channels, height, down, width, across)
-    samples = c.emit("host", x, rois, what="roi_align", shape=shape, dtype=x.dtype)
+    known = sampling_ratio > 0 and "ps_" not in c.call.operator
+    rule = {"how": f"region_samples {float(spatial_scale)!r} {int(aligned)}"} if known else {}
+    samples = c.emit("host", x, rois, what="roi_align", shape=shape, dtype=x.dtype, **rule)
     c.set(c.emit("reduce", samples, what="mean", axes=(3, 5), mean=True))
     _places(c, x, rois)
 
