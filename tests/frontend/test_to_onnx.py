@@ -21,6 +21,7 @@ from tilework.frontend.zoo import network
 from tilework.network.execute import execute
 from tilework.network.functions import FUNCTIONS, UPDATES
 from tilework.network.graph import Graph, GraphBuilder
+from tilework.network.graph_text import parse_graph
 from tilework.network.nest import Access, Apply, Constant, Expression, Nest
 from tilework.network.operations import OPERATIONS, Shape
 
@@ -359,8 +360,31 @@ def test_nests_have_no_operator() -> None:
     assert str(caught.value) == "node y must be an operation with a name to become ONNX, not nests of its own"
 
 
+LOOK_UPS = """graph g
+input ids int64[2,3]
+input few uint8[4,1]
+parameter table float32[5,4]
+e = host(ids, table, what="embedding", shape=[2,3,4]) as float32
+s = host(what="constant", shape=[3], sequence=[2,-1]) as int64
+t = host(e, s, what="gather", shape=[2,3,3], how="take 2") as float32
+a = host(table, few, what="gather", shape=[4,1], how="take_along 1") as float32
+output t
+output a
+"""
+
+
+def test_look_ups_of_the_host() -> None:
+    graph = parse_graph(LOOK_UPS)
+    table = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
+    inputs = {"ids": np.array([[0, 4, 1], [2, 2, 3]]), "few": np.array([[0], [3], [1], [1]], np.uint8)}
+    wanted, found = execute(graph, {"table": table}, inputs), run_onnx(graph, {"table": table}, inputs)
+    assert found.keys() == wanted.keys() == {"t", "a"}
+    for name, values in wanted.items():
+        np.testing.assert_array_equal(found[name], values)
+
+
 @pytest.mark.parametrize(("operation", "what"), [("host", "sort"), ("unknown", "aten.foo")])
 def test_work_of_the_host_is_refused(operation: str, what: str) -> None:
     with pytest.raises(NetworkError) as caught:
         to_onnx(build((operation, ((2, 3),), {"what": what, "shape": (2, 3)})))
-    assert str(caught.value) == f"node node must be affine to become ONNX, which {what} is not"
+    assert str(caught.value) == f"node node must be affine or a look-up to become ONNX, which {what} is not"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from tilework.frontend.to_onnx_exporter import Exporter
 from tilework.frontend.to_onnx_windows import WINDOWS
 from tilework.network.operations import Shape
 
+LOOK_UPS = {"take": "Gather", "take_along": "GatherElements"}  # by the host's rule, which is followed by an axis
 FIRST = np.iinfo(np.int64).min  # as the end of a slice that runs backwards: with the first place
 
 
@@ -178,7 +180,28 @@ def _pad(e: Exporter, before: Shape, after: Shape, value: float, mode: str) -> N
 
 
 def _refused(e: Exporter, **attributes: Any) -> None:
-    raise NetworkError(f"node {e.node.name} must be affine to become ONNX, which {e.node.label} is not")
+    raise NetworkError(f"node {e.node.name} must be affine or a look-up to become ONNX, which {e.node.label} is not")
+
+
+def _host(e: Exporter, what: str, how: str, sequence: tuple[float, ...], **attributes: Any) -> None:
+    """Look-ups have an operator each, sequences are constants; other work of the host is refused."""
+    rule, *axis = (how or what).split()
+    if sequence:
+        first, step = sequence
+        e.emit("Identity", e.array("numbers", (first + step * np.arange(prod(e.output))).astype(e.dtype)))
+    elif rule == "embedding":
+        _looked_up(e, "Gather", *reversed(e.node.inputs), e.dtypes[0], 0)
+    elif rule in LOOK_UPS:
+        _looked_up(e, LOOK_UPS[rule], *e.node.inputs, e.dtypes[1], int(axis[0]))
+    else:
+        _refused(e)
+
+
+def _looked_up(e: Exporter, operator: str, table: str, places: str, dtype: str, axis: int) -> None:
+    """The dtype is that of the places, which ONNX wants as int64 or int32."""
+    e.working = e.dtype
+    wide = places if dtype == "int32" else e.cast(places, dtype, "int64", "places")
+    e.emit(operator, table, wide, axis=axis)
 
 
 def _nests(e: Exporter, **attributes: Any) -> None:
@@ -214,7 +237,7 @@ EXPORTERS: dict[str, Callable[..., None]] = WINDOWS | {
     "expand": _expand,
     "flip": _flip,
     "pad": _pad,
-    "host": _refused,
+    "host": _host,
     "nests": _nests,
     "unknown": _refused,
 }
