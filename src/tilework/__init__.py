@@ -50,10 +50,13 @@ if TYPE_CHECKING:
     from tilework.mapping import beside_found_text as beside_found_text
     from tilework.mapping import map_layer as map_layer
     from tilework.mapping import map_product as map_product
+    from tilework.network.activation import activation as activation
     from tilework.network.execute import execute as execute
     from tilework.network.graph import Graph as Graph
     from tilework.network.graph import GraphBuilder as GraphBuilder
     from tilework.network.graph_text import parse_graph as parse_graph
+    from tilework.network.operation import Expansion as Expansion
+    from tilework.network.operation import operation as operation
     from tilework.network.product import products as products
     from tilework.network.text import parse_nest as parse_nest
     from tilework.network.training import gradient as gradient
@@ -85,6 +88,7 @@ _EXPORTS = {  # name: where it is
     "Dataset": "tilework.train.data.dataset:Dataset",
     "Digits": "tilework.train.data.digits:Digits",
     "Executable": "tilework.executable:Executable",
+    "Expansion": "tilework.network.operation:Expansion",
     "Graph": "tilework.network.graph:Graph",
     "GraphBuilder": "tilework.network.graph:GraphBuilder",
     "InnerProductArray": "tilework.machine.matrix:InnerProductArray",
@@ -97,6 +101,7 @@ _EXPORTS = {  # name: where it is
     "Program": "tilework.isa.program:Program",
     "ScalarMacArray": "tilework.machine.matrix:ScalarMacArray",
     "Schedule": "tilework.compiler.loops:Schedule",
+    "activation": "tilework.network.activation:activation",
     "augmentation": "tilework.train.data.augment:augmentation",
     "beside_found": "tilework.mapping:beside_found",
     "beside_found_text": "tilework.mapping:beside_found_text",
@@ -128,6 +133,7 @@ _EXPORTS = {  # name: where it is
     "memory": "tilework.counting:memory",
     "mixup": "tilework.train.data.augment:mixup",
     "onnx_operator": "tilework.frontend.from_onnx:onnx_operator",
+    "operation": "tilework.network.operation:operation",
     "output_stationary": "tilework.compiler.loops:output_stationary",
     "parse_graph": "tilework.network.graph_text:parse_graph",
     "parse_nest": "tilework.network.text:parse_nest",
@@ -160,6 +166,7 @@ __all__ = [
     "Dataset",
     "Digits",
     "Executable",
+    "Expansion",
     "Graph",
     "GraphBuilder",
     "InnerProductArray",
@@ -172,6 +179,7 @@ __all__ = [
     "ScalarMacArray",
     "Schedule",
     "__version__",
+    "activation",
     "augmentation",
     "beside_found",
     "beside_found_text",
@@ -203,6 +211,7 @@ __all__ = [
     "memory",
     "mixup",
     "onnx_operator",
+    "operation",
     "output_stationary",
     "parse_graph",
     "parse_nest",

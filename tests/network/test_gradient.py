@@ -422,43 +422,6 @@ def torch() -> Any:
     return pytest.importorskip("torch")
 
 
-TORCH: dict[str, tuple[str, list[Case]]] = {
-    "conv2d": (
-        "conv2d",
-        [
-            case((2, 4, 6, 5), (6, 2, 3, 2), (6,), groups=2, stride=(2, 1), padding=(1, 2), dilation=(1, 2)),
-            case((1, 3, 7, 7), (5, 3, 3, 3), stride=(3, 3)),
-        ],
-    ),
-    "linear": ("linear", [case((2, 5, 3), (4, 3), (4,))]),
-    "matmul": ("matmul", [case((2, 1, 3, 4), (5, 4, 2))]),
-    "softmax": ("softmax", [case((3, 5)), case((2, 3, 4), axis=1)]),
-    "layer_norm": ("layer_norm", [case((2, 3, 4), (4,), (4,))]),
-    "max_pool2d": ("max_pool2d", [case((1, 2, 7, 6), kernel=(3, 3), stride=(2, 2), padding=(1, 1))]),
-}
-
-
-@pytest.mark.parametrize(
-    ("name", "one"), [pytest.param(n, c, id=f"{n}-{c}") for n, (_, cs) in TORCH.items() for c in cs]
-)
-def test_gradients_are_torchs(name: str, one: Case, torch: Any) -> None:
-    functional = torch.nn.functional
-    calls: dict[str, Callable[..., Any]] = {
-        "matmul": torch.matmul,
-        "softmax": lambda x, axis=-1: functional.softmax(x, axis),
-        "layer_norm": lambda x, g, b: functional.layer_norm(x, g.shape, g, b),
-        "max_pool2d": lambda x, kernel, **more: functional.max_pool2d(x, kernel, **more),
-    }
-    inputs = values(one)
-    theirs = [torch.from_numpy(array.copy()).requires_grad_() for array in inputs]
-    out = calls.get(name, getattr(functional, name, None))(*theirs, **one.attributes)
-    arriving = np.random.default_rng(2).standard_normal(tuple(out.shape))
-    out.backward(torch.from_numpy(arriving))
-    ours = backward(name, inputs, one.attributes, arriving)
-    for placeholder, tensor in zip(OPERATIONS[name].placeholders(len(inputs)), theirs, strict=True):
-        np.testing.assert_allclose(ours[placeholder], tensor.grad.numpy(), rtol=1e-9, atol=1e-10)
-
-
 def test_attentions_gradients_are_torchs(torch: Any) -> None:
     g = GraphBuilder("attention")
     names = [g.weight(name, (2, 3, 5, 4)) for name in "qkv"]

@@ -129,8 +129,8 @@ def test_sizes_stand_for_numbers() -> None:
             "i<2: o[i] = tan(x[i])",
             f"a body may apply {', '.join(FUNCTIONS)}, not 'tan'",
         ),
-        ("i<2: o[i] = x[i] % 2", "a nest cannot contain '%': 'i<2: o[i] = x[i] % 2'"),
-        ('i<2: o[i] = "x[i]', "a nest cannot contain '\"': 'i<2: o[i] = \"x[i]'"),
+        ("i<2: o[i] = x[i] % 2", "no nest can contain '%': 'i<2: o[i] = x[i] % 2'"),
+        ('i<2: o[i] = "x[i]', "no nest can contain '\"': 'i<2: o[i] = \"x[i]'"),
         ('i<2: o[i] = "\\x"[i]', 'a quoted name must be a JSON string, not "\\x"'),
         (
             "i<2 r<3: o[i] = x[i+r]",

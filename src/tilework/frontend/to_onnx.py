@@ -74,6 +74,8 @@ def _without_weights(graph: Graph) -> onnx.ModelProto:
     constants: list[onnx.TensorProto] = []
     for node in graph.nodes:
         exporter = Exporter(graph, node)
+        if node.operation not in EXPORTERS:
+            raise NetworkError(f"node {node.name} must be a built-in operation to become ONNX, not {node.operation}")
         EXPORTERS[node.operation](exporter, **{**OPERATIONS[node.operation].attributes, **dict(node.attributes)})
         nodes += map(_node, exporter.nodes)
         constants += (onnx.numpy_helper.from_array(array, name) for name, array in exporter.constants)

@@ -16,7 +16,7 @@ from tilework.network.nest import Access, Apply, Constant, Expression, accesses
 Arguments = tuple[Expression, ...]
 Rule = Callable[[Arguments, Expression, Expression], Arguments]  # (arguments, value, arriving) -> passed on to each
 
-ZERO, ONE = Constant(0.0), Constant(1.0)
+ZERO, ONE, TWO = Constant(0.0), Constant(1.0), Constant(2.0)
 
 
 def derivative(expression: Expression, access: Access) -> Expression:
@@ -186,7 +186,7 @@ CHOICES = ("max", "min", "select")  # their value is that of the argument which 
 RULES: dict[str, Rule] = {
     "add": lambda a, v, d: (d, d),
     "sub": lambda a, v, d: (d, negative(d)),
-    "mul": lambda a, v, d: (times(d, a[1]), times(d, a[0])),
+    "mul": lambda a, v, d: (times(d, a[1]), times(d, a[0])) if a[0] != a[1] else (times(times(TWO, d), a[0]), ZERO),
     "div": lambda a, v, d: (over(d, a[1]), negative(over(times(d, v), a[1]))),
     "max": _extreme(largest=True),
     "min": _extreme(largest=False),

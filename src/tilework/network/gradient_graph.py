@@ -68,13 +68,15 @@ class _Backward:
     def contribute(self, step: Step) -> Iterator[Node]:
         """Keep a step's parts; the nodes are those of what stands inside it."""
         self.tensors |= {t.name: t for t in self.plan.graph.temporaries(step.node)}
-        for nest in _nests(step):
+        nests = tuple(_nests(step))
+        for nest in nests:
+            self.parts[nest.output.tensor].append((nest, step.node))
+        for nest in nests:
             for access in nest.reads:
                 yield from self.finish(access.tensor)
-            self.parts[nest.output.tensor].append((nest, step.node))
-        if not step.does.nests:
+        if not nests:
             name, _ = next(iter(step.gives))
-            made = _rows_added if step.does.work else _reshaped
+            made = _rows_added if self.plan.graph.expansion(step.node).on_host else _reshaped
             *before, part = made(self.plan.graph, step.node)
             self.parts[gradient_of(name)].append((part, step.node))
             yield from before
@@ -86,6 +88,8 @@ class _Backward:
             return
         tensor = self.add(primal(name), name)
         nests = [part for part, _ in parts if isinstance(part, Nest)]
+        for access in (access for nest in nests for access in nest.reads):
+            yield from self.finish(access.tensor)
         if len(nests) == len(parts) and _share(nests, tensor.shape):
             yield self.made(tensor, nests, parts[0][1])
             return

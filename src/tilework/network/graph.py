@@ -9,6 +9,7 @@ from math import prod
 from typing import Any
 
 from tilework.errors import NetworkError
+from tilework.network.activation import ACTIVATIONS
 from tilework.network.nest import Nest
 from tilework.network.operations import OPERATIONS, Expansion, Shape, expand
 
@@ -73,7 +74,8 @@ class Tensor:
 class Node:
     """One operation applied to named tensors; its value has the node's own name. `module` is its place in the tree.
 
-    `dtype` is the value's, where it isn't that of the first input.
+    `dtype` is the value's, where it isn't that of the first input. A registered activation is the `pointwise` node of
+    its expression. Raises NetworkError for inputs or attributes that it doesn't take.
     """
 
     name: str
@@ -85,6 +87,9 @@ class Node:
 
     def __post_init__(self) -> None:
         fixed = tuple((key, tuple(value) if isinstance(value, list) else value) for key, value in self.attributes)
+        if known := ACTIVATIONS.get(self.operation):
+            fixed = known.attributes(fixed, len(self.inputs))
+            object.__setattr__(self, "operation", "pointwise")
         object.__setattr__(self, "attributes", fixed)
 
     @property

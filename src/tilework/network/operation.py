@@ -8,7 +8,7 @@ counts, values or programs; those are readings of the nests.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from inspect import signature
 from typing import Any
@@ -82,11 +82,17 @@ OPERATIONS: dict[str, Operation] = {}
 def operation(
     *inputs: str, weighted: bool = False, view: bool = False
 ) -> Callable[[Callable[..., Expansion]], Callable[..., Expansion]]:
-    """Register a function `f(shapes, **attributes) -> Expansion` under its own name."""
+    """Register a function `f(shapes, **attributes) -> Expansion` under its own name.
+
+    The function with the same code may be registered again; raises NetworkError where another one has the name.
+    """
 
     def register(function: Callable[..., Expansion]) -> Callable[..., Expansion]:
         attributes = {n: p.default for n, p in list(signature(function).parameters.items())[1:]}
-        OPERATIONS[function.__name__] = Operation(function.__name__, inputs, attributes, function, weighted, view)
+        made = Operation(function.__name__, inputs, attributes, function, weighted, view)
+        known = OPERATIONS.setdefault(made.name, made)
+        same = known.expand.__code__ == function.__code__ and replace(known, expand=function) == made
+        require(same, f"an operation must have a name of its own, and {made.name} is taken; choose another one")
         return function
 
     return register

@@ -45,6 +45,11 @@ def print_nest(nest: Nest) -> str:
     return f"{head}{_print_access(nest.output)} {nest.update} {_print(nest.body, 0)}"
 
 
+def print_expression(body: Expression) -> str:
+    """A body as `parse_expression` reads it: tensors without axes by their name alone."""
+    return _print(body, 0).replace("[]", "")
+
+
 def _print_number(value: float) -> str:
     if value in (float("inf"), float("-inf")):
         return "inf" if value > 0 else "-inf"
@@ -85,9 +90,15 @@ def parse_nest(text: str, sizes: Mapping[str, float] | None = None) -> Nest:
     return _Parser(text, sizes or {}).nest()
 
 
+def parse_expression(text: str, scalar: str, sizes: Mapping[str, float] | None = None) -> Expression:
+    """A body in which the name `scalar` is read without an index; raises NetworkError as `parse_nest` does."""
+    return _Parser(text, sizes or {}, scalar).expression()
+
+
 class _Parser:
-    def __init__(self, text: str, sizes: Mapping[str, float]) -> None:
+    def __init__(self, text: str, sizes: Mapping[str, float], scalar: str | None = None) -> None:
         self.text, self.sizes, self.place = text, sizes, 0
+        self.scalar, self.what = scalar, "expression" if scalar else "nest"
         self.loops: dict[str, int] = {}
         self.kind, self.value = "", ""
         self.advance()
@@ -99,14 +110,14 @@ class _Parser:
             self.place = match.end()
             self.kind, self.value = match.lastgroup or "", match.group(match.lastgroup or 0)
         elif self.text[self.place :].strip():
-            raise NetworkError(f"a nest cannot contain {self.text[self.place :].strip()[0]!r}: {self.text!r}")
+            raise NetworkError(f"no {self.what} can contain {self.text[self.place :].strip()[0]!r}: {self.text!r}")
         else:
             self.kind, self.value = "end", ""
         return taken
 
     def fail(self, wanted: str) -> NoReturn:
         came = repr(self.value) if self.value else "the end of the line"
-        raise NetworkError(f"expected {wanted}, not {came}, in the nest {self.text!r}")
+        raise NetworkError(f"expected {wanted}, not {came}, in the {self.what} {self.text!r}")
 
     def take(self, value: str) -> None:
         if self.value != value:
@@ -128,10 +139,13 @@ class _Parser:
         if self.kind != "update":
             self.fail("=, +=, max= or min=")
         update = self.advance()
+        return Nest(tuple(self.loops.items()), output, update, self.expression())
+
+    def expression(self) -> Expression:
         body = self.sum()
         if self.kind != "end":
             self.fail("the end of the line")
-        return Nest(tuple(self.loops.items()), output, update, body)
+        return body
 
     def name(self) -> str:
         if self.kind != "name":
@@ -211,8 +225,11 @@ class _Parser:
         return left
 
     def factor(self) -> Expression:
-        if self.kind == "number" or self.value in ("-", "inf"):
+        if self.kind == "number" or self.value == "inf":
             return Constant(self.signed_number())
+        if self.accept("-"):
+            inner = self.factor()
+            return Constant(-inner.value) if isinstance(inner, Constant) else Apply("sub", (Constant(0.0), inner))
         if self.accept("("):
             inner = self.sum()
             self.take(")")
@@ -221,9 +238,9 @@ class _Parser:
         name = self.name()
         if self.value == "(" and not quoted:
             return self.call(name)
-        if self.value == "[":
-            return self.access(name)
-        return Constant(float(self.size(name)))
+        if name == self.scalar:
+            return Access(name, ())
+        return self.access(name) if self.value == "[" else Constant(float(self.size(name)))
 
     def call(self, function: str) -> Expression:
         self.take("(")
