@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from tilework.mapping import map_product as map_product
     from tilework.network.activation import activation as activation
     from tilework.network.execute import execute as execute
+    from tilework.network.gradient_check import check_gradient as check_gradient
     from tilework.network.graph import Graph as Graph
     from tilework.network.graph import GraphBuilder as GraphBuilder
     from tilework.network.graph_text import parse_graph as parse_graph
@@ -106,6 +107,7 @@ _EXPORTS = {  # name: where it is
     "beside_found": "tilework.mapping:beside_found",
     "beside_found_text": "tilework.mapping:beside_found_text",
     "best_schedule": "tilework.compiler.loops:best_schedule",
+    "check_gradient": "tilework.network.gradient_check:check_gradient",
     "compare": "tilework.cost.compare:compare",
     "compile": "tilework.executable:compile_network",
     "control_diagram": "tilework.isa.decoder:control_diagram",
@@ -184,6 +186,7 @@ __all__ = [
     "beside_found",
     "beside_found_text",
     "best_schedule",
+    "check_gradient",
     "compare",
     "compile",
     "control_diagram",

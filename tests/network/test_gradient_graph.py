@@ -77,8 +77,8 @@ MISTAKES: list[tuple[tw.Graph, dict[str, Any], str]] = [
     (
         classifier(),
         {"loss": "x"},
-        "the loss must be one of cross_entropy, binary_cross_entropy, mean_squared_error or a value of real numbers that net "
-        "makes, not 'x'",
+        "the loss must be one of cross_entropy, binary_cross_entropy, mean_squared_error or a value of real numbers "
+        "that net makes, not 'x'",
     ),
     (
         classifier(),
