@@ -190,9 +190,11 @@ def _host(e: Exporter, what: str, how: str, sequence: tuple[float, ...], **attri
         first, step = sequence
         e.emit("Identity", e.array("numbers", (first + step * np.arange(prod(e.output))).astype(e.dtype)))
     elif rule == "embedding":
-        _looked_up(e, "Gather", *reversed(e.node.inputs), e.dtypes[0], 0)
+        places, table = e.node.inputs
+        _looked_up(e, "Gather", table, places, e.dtypes[0], 0)
     elif rule in LOOK_UPS:
-        _looked_up(e, LOOK_UPS[rule], *e.node.inputs, e.dtypes[1], int(axis[0]))
+        table, places = e.node.inputs
+        _looked_up(e, LOOK_UPS[rule], table, places, e.dtypes[1], int(axis[0]))
     else:
         _refused(e)
 

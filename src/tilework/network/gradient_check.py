@@ -11,7 +11,7 @@ from tilework.errors import NetworkError
 from tilework.network.execute import execute
 from tilework.network.gradient_nests import primal
 from tilework.network.graph import FLOATING_BYTES, Graph
-from tilework.network.kernels import Array
+from tilework.network.matrices import Array
 from tilework.network.training import gradient
 
 STEP = 1e-6  # balances the error of the difference, step squared, and that of rounding, 1e-16 / step

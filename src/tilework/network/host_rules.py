@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tilework.network.host_sampling import SAMPLING, Rule
-from tilework.network.kernels import Array
+from tilework.network.matrices import Array
 from tilework.network.operations import Shape
 
 UPDATES = (None, np.add, np.multiply, np.maximum, np.minimum)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tilework.network.kernels import Array
+from tilework.network.matrices import Array
 from tilework.network.operation import Shape
 
 Numbers = Sequence[float]

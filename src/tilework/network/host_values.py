@@ -9,7 +9,7 @@ import numpy as np
 from tilework.errors import NetworkError
 from tilework.network.graph import Node, Tensor
 from tilework.network.host_rules import RULES
-from tilework.network.kernels import Array
+from tilework.network.matrices import Array
 
 Value = Callable[[Node, Sequence[Array], Tensor], Array]
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
 from tilework.errors import NetworkError
-from tilework.network.kernels import Array
+from tilework.network.matrices import Array
 from tilework.network.nest import Access
 from tilework.network.operations import Shape
 
