@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -43,10 +44,8 @@ class _Binding:
         out, identity = self.arrays[access.tensor], UPDATES[nest.update].identity
         box, origin = views.box(out, access, nest.extents, identity)
         view = views.view(box, access, origin, nest.loops, whole=True)
-        if views.distinct(access, nest.parallel_loops):
-            calls = self.compute(view, accumulate)
-        else:
-            calls = self.scatter(view)
+        once = views.distinct(access, nest.parallel_loops)
+        calls = self.compute(view, accumulate) if once else self.scatter(view)
         if box is out:
             return self.before + calls
         ours, inside = views.shared(out, box, origin)
@@ -83,7 +82,9 @@ class _Binding:
             if isinstance(body, Access):
                 return [], np.broadcast_to(parts[body], shape)
             if out is None:
-                out = self.room.array("values", shape, evaluate.natural_dtype(body, reads))
+                flat = self.room.array("values", (prod(shape),), evaluate.natural_dtype(body, reads))
+                largest = max(parts.values(), key=lambda read: read.size, default=target)
+                out = views.laid_out(flat, shape, views.order_of(np.broadcast_to(largest, shape)))
             return evaluate.evaluation(body, parts, out, self.room), out
 
         return kernels.reduction(target, values, ufunc, accumulate, self.room)

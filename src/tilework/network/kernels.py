@@ -14,9 +14,11 @@ from math import prod
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from tilework.network.matrices import PLACES_LIMIT, Array, Call, Plan, Room, plan_contraction
+from tilework.network.matrices import PLACES_LIMIT, Call, Plan, Room, plan_contraction
 
+Array = npt.NDArray[Any]
 Evaluate = Callable[[Array | None, tuple[Any, ...]], tuple[list[Call], Array]]
 
 

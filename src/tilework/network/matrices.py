@@ -164,7 +164,7 @@ def plan_contraction(shape: tuple[int, ...], strides: tuple[Strides, Strides, St
     axis, step = (0, 0) if by_place else _split(shape, batch, (rows, columns), summed, (left, right))
     direct = not (target.gathered or by_place or _innermost(shape, strides[0]) in rows)
     places = tuple(shape[i] for i in summed)
-    turned = all(  # BLAS takes two matrices that lie along the summed axis best with a transposed result
+    turned = m < n and all(  # of two matrices along the summed axis BLAS makes best what lies along its shorter side
         _runs_along(layout, shape, own, (*batch, *side, *summed), summed)
         for layout, own, side in ((left, strides[1], rows), (right, strides[2], columns))
     )
@@ -299,6 +299,6 @@ def _split(
             if step < extent:
                 return axes[0], step
         places = prod(shape[i] for axes in (batch, *sides) for i in axes)
-        if summed and places <= GATHER_LIMIT // FEWEST_ROWS and shape[summed[0]] > 1:
+        if summed and 8 * places <= GATHER_LIMIT and shape[summed[0]] > 1:
             return summed[0], -(-shape[summed[0]] // -(-elements // GATHER_LIMIT))
     return 0, 0

@@ -38,8 +38,8 @@ def simplified(arrays: Sequence[Array]) -> list[Array]:
 
 def _lies_evenly(array: Array, outer: int, inner: int) -> bool:
     if array.shape[outer] == 1 or array.shape[inner] == 1:
-        return array.shape[outer] == array.shape[inner]
-    return array.strides[outer] == array.strides[inner] * array.shape[inner]
+        return bool(array.shape[outer] == array.shape[inner])
+    return bool(array.strides[outer] == array.strides[inner] * array.shape[inner])
 
 
 def view(array: Array, access: Access, origin: Shape, loops: Sequence[Loop], whole: bool) -> Array:
@@ -83,7 +83,20 @@ def box(array: Array, access: Access, extents: Mapping[str, int], fill: float | 
 def shared(array: Array, box: Array, origin: Shape) -> tuple[Array, Array]:
     """The views of what a tensor and a box have in common, in the one and in the other."""
     inside, part = overlap(origin, box.shape, array.shape)
-    return array[(*part, ...)], box[(*inside, ...)]
+    return array[part], box[inside]
+
+
+def laid_out(flat: Array, shape: Shape, order: Sequence[int]) -> Array:
+    """An array of this shape at the start of a flat one, its axes in memory in this order, the outermost first."""
+    strides, step = [0] * len(shape), flat.itemsize
+    for axis in reversed(order):
+        strides[axis], step = step, step * shape[axis]
+    return as_strided(flat, shape, strides)
+
+
+def order_of(array: Array) -> list[int]:
+    """The axes of an array as they lie in memory, the outermost first."""
+    return sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
 
 
 def overlap(origin: Shape, box: Shape, shape: Shape) -> tuple[tuple[slice, ...], tuple[slice, ...]]:

@@ -44,7 +44,7 @@ class Buffers:
         self.pending[owner] += self.unread[name]
 
     def prepare(self, item: Statement) -> tuple[bool, list[Call]]:
-        """Give the output of a statement its array. Whether it then has its value, as a view; if not, what comes first."""
+        """Give the output of a statement its array: whether it has its value then, as a view, and what comes first."""
         for name in item.reads:
             self.unread[name] -= 1
             self.pending[self.owners[name]] -= 1

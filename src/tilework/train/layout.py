@@ -68,8 +68,5 @@ def _gathered(nest: Nest, arrays: Mapping[str, Array]) -> int:
 
 def laid_out(flat: Array, shape: Shape, last: bool) -> Array:
     """An array of this shape at the start of a flat one, its first axis innermost if `last`."""
-    order = (*range(1, len(shape)), 0) if last and shape else tuple(range(len(shape)))
-    strides, step = [0] * len(shape), flat.itemsize
-    for axis in reversed(order):
-        strides[axis], step = step, step * shape[axis]
-    return views.strided(flat, shape, strides)
+    axes = list(range(len(shape)))
+    return views.laid_out(flat, shape, axes[1:] + axes[:1] if last else axes)
