@@ -18,7 +18,7 @@ from random import Random
 
 from tilework.errors import AssemblyError, ProgramError
 from tilework.isa.assembly import parse_text, print_streams
-from tilework.isa.container import load_program, save
+from tilework.isa.container import load_bundle, save
 from tilework.isa.encode import decode, encode
 from tilework.isa.program import Program
 from tilework.isa.random_program import Options, random_program
@@ -75,7 +75,7 @@ def container(random: Random, program: Program) -> None:
         path = Path(folder) / "a.tile"
         save(program, path)
         path.write_bytes(altered(random, path.read_bytes()))
-        load_program(path).weights()
+        load_bundle(path).program.weights()
 
 
 def text(random: Random, program: Program) -> None:

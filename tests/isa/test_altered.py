@@ -12,7 +12,7 @@ import pytest
 
 from tilework.errors import ProgramError
 from tilework.isa import container
-from tilework.isa.container import load_program, save
+from tilework.isa.container import load_bundle, save
 from tilework.isa.random_program import random_program
 from tilework.isa.random_stream import Options
 from tilework.machine.load import load_machine
@@ -152,26 +152,26 @@ PORT = {"name": "x", "shape": [4], "address": 512, "order": [0]}
 )
 def test_altered_members_are_refused(path: Path, change: Callable[[dict[str, bytes]], None], sentence: str) -> None:
     rewrite(path, change)
-    assert error_of(lambda: load_program(path)) == f"{path}: {sentence}"
+    assert error_of(lambda: load_bundle(path).program) == f"{path}: {sentence}"
 
 
 def test_altered_weights_are_refused_when_they_are_asked_for(path: Path) -> None:
     rewrite(path, member("weights.bin", bytes(PROGRAM.weight_bytes)))
-    loaded = load_program(path)
+    loaded = load_bundle(path).program
     assert error_of(loaded.weights) == (
         f"{path}: weights.bin must have the SHA-256 that the manifest says, and has not; compile again"
     )
 
 
 def test_weights_whose_file_is_gone(path: Path) -> None:
-    loaded = load_program(path)
+    loaded = load_bundle(path).program
     path.unlink()
     assert error_of(loaded.weights).startswith(f"{path} must stay where it was, with its weights, not be gone (")
 
 
 def test_compressed_weights_are_refused(path: Path) -> None:
     rewrite(path, lambda members: None, zipfile.ZIP_DEFLATED)
-    assert error_of(lambda: load_program(path)) == (
+    assert error_of(lambda: load_bundle(path).program) == (
         f"{path}: weights.bin must be packed as Tilework packs it, and is not; compile again"
     )
 
@@ -179,11 +179,13 @@ def test_compressed_weights_are_refused(path: Path) -> None:
 def test_zip_bombs_are_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(container.LIMITS, "code.bin", 1 << 10)
     rewrite(path, member("code.bin", bytes(1 << 20)))
-    assert error_of(lambda: load_program(path)) == (
+    assert error_of(lambda: load_bundle(path).program) == (
         f"{path}: code.bin must have at most 1024 bytes, not 1048576; compile again"
     )
 
 
 def test_deep_json_is_refused(path: Path) -> None:
     rewrite(path, member("manifest.json", b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"))
-    assert error_of(lambda: load_program(path)).startswith(f"{path}: its manifest must be one that Tilework writes")
+    assert error_of(lambda: load_bundle(path).program).startswith(
+        f"{path}: its manifest must be one that Tilework writes"
+    )

@@ -18,7 +18,7 @@ from tilework.errors import ProgramError, TileworkError
 from tilework.executable import Executable, compile_network, load_executable
 from tilework.frontend.weight_files import seeded
 from tilework.isa.bundle import HostPart
-from tilework.isa.container import load_bundle, load_program
+from tilework.isa.container import load_bundle
 from tilework.network.execute import execute
 from tilework.network.graph_text import parse_graph
 
@@ -144,7 +144,7 @@ def test_another_machine_is_refused(path: Path) -> None:
 
 
 def test_a_file_of_several_programs_is_not_one(path: Path) -> None:
-    assert error_of(lambda: load_program(path)) == (
+    assert error_of(lambda: load_bundle(path).program) == (
         "network net must be one program for this, not 2 with the host's work between them; "
         "run it, or take its `programs`"
     )

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tilework.errors import OutputError, ProgramError
 from tilework.isa import container
 from tilework.isa.assembly import parse_text
-from tilework.isa.container import MEMBERS, load_program, save
+from tilework.isa.container import MEMBERS, load_bundle, save
 from tilework.isa.instruction import Instruction
 from tilework.isa.manifest import Manifest, ProgramStep
 from tilework.isa.program import Layer, Port, Program
@@ -53,7 +53,7 @@ def error_of(action: Callable[[], object]) -> str:
 def test_random_programs_come_back(tmp_path: Path, seed: int, machine: str) -> None:
     program = random_program(seed, load_machine(machine), Options(dram_bytes=1 << 8))
     save(program, tmp_path / "a.tile")
-    loaded = load_program(tmp_path / "a.tile")
+    loaded = load_bundle(tmp_path / "a.tile").program
     assert loaded == program
     np.testing.assert_array_equal(loaded.weights(), program.weights())
     save(loaded, tmp_path / "b.tile")
@@ -71,14 +71,14 @@ def test_layers_in_all_streams_and_dtypes_come_back(tmp_path: Path) -> None:
         dram_bytes=4,
     )
     save(program, tmp_path / "a.tile")
-    loaded = load_program(tmp_path / "a.tile")
+    loaded = load_bundle(tmp_path / "a.tile").program
     assert loaded == program
     assert loaded.streams == streams
     assert loaded.layers[0].ranges == ((0, 1), (0, 0), (0, 1))
 
 
 def test_everything_comes_back(path: Path) -> None:
-    assert load_program(path) == load_program(str(path)) == PROGRAM
+    assert load_bundle(path).program == load_bundle(str(path)).program == PROGRAM
     shared = {"name", "machine", "facts"}
     assert shared < set(Manifest.__struct_fields__)
     others = {"instructions", "others", "lines", "weights"}
@@ -97,7 +97,7 @@ def test_the_file_is_a_plain_zip(path: Path) -> None:
 
 
 def test_weights_stay_on_disk_read_only_and_aligned(path: Path) -> None:
-    weights = load_program(path).weights
+    weights = load_bundle(path).program.weights
     mapped = weights()
     assert isinstance(mapped, np.memmap)
     assert np.shares_memory(mapped, weights())
@@ -109,7 +109,7 @@ def test_weights_stay_on_disk_read_only_and_aligned(path: Path) -> None:
 def test_a_program_without_weights(tmp_path: Path) -> None:
     program = Program("empty", DLP_S, (Instruction("end"),))
     save(program, tmp_path / "a.tile")
-    loaded = load_program(tmp_path / "a.tile")
+    loaded = load_bundle(tmp_path / "a.tile").program
     assert loaded == program
     assert loaded.weights().size == 0
     assert not loaded.weights().flags.writeable
@@ -117,11 +117,11 @@ def test_a_program_without_weights(tmp_path: Path) -> None:
 
 def test_a_loaded_program_can_be_saved_over_its_own_file(path: Path) -> None:
     before = path.read_bytes()
-    loaded = load_program(path)
+    loaded = load_bundle(path).program
     mapped = loaded.weights()
     save(replace(loaded, name="other"), path)
     np.testing.assert_array_equal(mapped, PROGRAM.weights())
-    assert load_program(path).name == "other"
+    assert load_bundle(path).program.name == "other"
     save(loaded, path)
     assert path.read_bytes() == before
 
@@ -131,7 +131,7 @@ def loaded_or_refused(path: Path, data: bytes) -> bool:
     path.write_bytes(data)
     sentence = ""
     try:
-        loaded = load_program(path)
+        loaded = load_bundle(path).program
         weights = loaded.weights()
     except ProgramError as error:
         sentence = str(error)
@@ -178,7 +178,7 @@ FOREIGN = (
 )
 def test_foreign_files_are_refused(tmp_path: Path, content: bytes, sentence: str) -> None:
     (tmp_path / "a.tile").write_bytes(content)
-    assert error_of(lambda: load_program(tmp_path / "a.tile")) == f"{tmp_path / 'a.tile'}: {sentence}"
+    assert error_of(lambda: load_bundle(tmp_path / "a.tile").program) == f"{tmp_path / 'a.tile'}: {sentence}"
 
 
 def test_other_zips_are_refused(tmp_path: Path) -> None:
@@ -190,14 +190,17 @@ def test_other_zips_are_refused(tmp_path: Path) -> None:
         with zipfile.ZipFile(path, "w") as archive:
             for name in names:
                 archive.writestr(name, b"")
-        assert error_of(lambda: load_program(path)) == f"{must} {came}; compile again"
+        assert error_of(lambda: load_bundle(path).program) == f"{must} {came}; compile again"
 
 
 def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
     must = "must be a file that can be read, not one with"
     missing = tmp_path / "no.tile"
-    assert error_of(lambda: load_program(missing)) == f"{missing} {must} 'No such file or directory'; check the path"
-    assert error_of(lambda: load_program(tmp_path)) == f"{tmp_path} {must} 'Is a directory'; check the path"
+    assert (
+        error_of(lambda: load_bundle(missing).program)
+        == f"{missing} {must} 'No such file or directory'; check the path"
+    )
+    assert error_of(lambda: load_bundle(tmp_path).program) == f"{tmp_path} {must} 'Is a directory'; check the path"
 
 
 FACTS = (

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from tilework.commands.options import json_option, print_json
-from tilework.commands.timelines import Timeline, of_program, of_tiles
+from tilework.commands.segments import on_the_host
+from tilework.commands.timelines import Timeline, inputs_of, of_programs, of_tiles
 from tilework.errors import ProgramError, SimulationError
 from tilework.files import replacing
 from tilework.frontend.topology import read_topology
 from tilework.isa.assembly import parse_text
-from tilework.isa.container import load_program
+from tilework.isa.bundle import Bundle
+from tilework.isa.container import load_bundle
 from tilework.isa.program import Program
 from tilework.isa.tile_language import parse_tiles
 from tilework.machine.load import load_machine
@@ -23,6 +26,7 @@ from tilework.simulator.functional import unwritten_reads
 from tilework.simulator.layers import simulate_topology
 from tilework.simulator.tables import histogram as histogram_of
 from tilework.simulator.tile_time import simulate_tiles
+from tilework.simulator.together import together
 
 TEXT_BYTES = 1 << 28  # of DRAM, all 0, where the values of assembly text decide its time
 
@@ -68,16 +72,19 @@ def simulate(
     _check_options(kind, {"--timeline": timeline, "-o": bool(output), "--trace": bool(trace)}, "a program", (".csv",))
     detailed = {"--cycles": cycles, "--histogram": histogram, "--reads": bool(reads)}
     _check_options(kind, detailed, "a program of instructions", (".csv", ".tl"))
-    program = None if kind in (".csv", ".tl") else _program(file, machine)
-    if program is None:
+    bundle = None if kind in (".csv", ".tl") else _bundle(file, machine)
+    if bundle is None:
         name, cost, shown = (_topology if kind == ".csv" else _tiles)(file, machine)
     else:
-        name, cost, shown = _instructions(program, of_text=kind != ".tile")
+        name, cost, shown = _instructions(bundle.programs, of_text=kind != ".tile")
     record, parts = cost.to_dict(), [name, str(cost)]
+    if bundle and bundle.host_parts:
+        record |= {"host_operations": list(bundle.host_operations), "host_bytes": bundle.host_bytes}
+        parts.append(on_the_host(bundle))
     if histogram:
         parts.append(histogram_of(cost))
-    if reads and program is not None:
-        found = _reads(program, strict=reads == "error")
+    if reads and bundle:
+        found = [line for program in bundle.programs for line in _reads(program, strict=reads == "error")]
         record["unwritten_reads"] = found
         parts.append("\n".join(found) or "nothing is read on chip before it is written")
     if output:
@@ -113,11 +120,12 @@ def _tiles(file: str, machine_name: str | None) -> tuple[str, Any, Timeline]:
     return f"{Path(file).stem} on {machine.name}", simulate_tiles(program, machine), of_tiles(program, machine)
 
 
-def _instructions(program: Program, of_text: bool) -> tuple[str, Any, Timeline]:
-    check_addresses(program, program.machine.dram.capacity_bytes if of_text else program.dram_bytes)
-    inputs: dict[str, Any] | None = None if program.inputs else {}
-    name = f"{program.name} on {program.machine.name}"
-    return name, simulate_program(program, inputs=inputs), of_program(program, inputs)
+def _instructions(programs: Sequence[Program], of_text: bool) -> tuple[str, Any, Timeline]:
+    """Programs one after another; what the host does between them takes no time here."""
+    for program in programs:
+        check_addresses(program, program.machine.dram.capacity_bytes if of_text else program.dram_bytes)
+    name = f"{programs[0].name} on {programs[0].machine.name}"
+    return name, together([simulate_program(p, inputs=inputs_of(p)) for p in programs]), of_programs(programs)
 
 
 def _reads(program: Program, strict: bool) -> list[str]:
@@ -131,12 +139,13 @@ def _reads(program: Program, strict: bool) -> list[str]:
     return found
 
 
-def _program(file: str, machine: str | None) -> Program:
+def _bundle(file: str, machine: str | None) -> Bundle:
     if file.endswith(".tile"):
-        return load_program(file, machine)
+        return load_bundle(file, machine)
     text = _text(file, "a .tile file or assembly text")
     on = load_machine(machine or "dlp-s")
-    return Program.of(Path(file).stem, on, parse_text(text), dram_bytes=min(on.dram.capacity_bytes, TEXT_BYTES))
+    program = Program.of(Path(file).stem, on, parse_text(text), dram_bytes=min(on.dram.capacity_bytes, TEXT_BYTES))
+    return Bundle.of(program)
 
 
 def _text(file: str, what: str) -> str:

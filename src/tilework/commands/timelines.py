@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tilework.errors import SimulationError
@@ -11,8 +11,9 @@ from tilework.isa.program import Program
 from tilework.isa.tile_language import Section
 from tilework.machine.machine import Machine
 from tilework.report.timeline import Bar, draw_timeline
+from tilework.simulator.cycle import simulate
 from tilework.simulator.tile_timeline import tile_events, tile_gantt, tile_listing, tile_trace
-from tilework.simulator.timeline import UNITS, by_cycle, chrome_trace, events, gantt, listing
+from tilework.simulator.timeline import MAX_EVENTS, UNITS, Event, by_cycle, chrome_trace, events, gantt, listing
 
 SHOWN_EVENTS = 200
 SHOWN_CYCLES = 2000
@@ -33,15 +34,31 @@ class Timeline:
         draw_timeline(self.bars(), path, title)
 
 
-def of_program(program: Program, inputs: dict[str, Any] | None) -> Timeline:
-    """The timeline of a program of instructions; `inputs` are given where their values decide its time."""
+def inputs_of(program: Program) -> dict[str, Any] | None:
+    """What is given to a program whose instructions may depend on values: nothing, if it takes nothing."""
+    return None if program.inputs else {}
+
+
+def of_programs(programs: Sequence[Program]) -> Timeline:
+    """The timeline of programs of instructions, one after another."""
+    names = list(dict.fromkeys(stream.name for program in programs for stream in program.streams))
+
+    def first(limit: int = MAX_EVENTS) -> list[Event]:
+        found: list[Event] = []
+        start = 0
+        for program in programs:
+            if len(found) < limit:
+                own = events(program, limit - len(found), inputs=inputs_of(program))
+                found += [replace(event, start=event.start + start, end=event.end + start) for event in own]
+                start += simulate(program, inputs=inputs_of(program)).cycles if program is not programs[-1] else 0
+        return found
 
     def units_and_events() -> str:
-        shown = events(program, SHOWN_EVENTS, inputs=inputs)
+        shown = first(SHOWN_EVENTS)
         return f"{gantt(shown)}\n\n{listing(shown)}"
 
     def cycles() -> str:
-        shown = events(program, SHOWN_CYCLES * len(program.streams), inputs=inputs)
+        shown = first(SHOWN_CYCLES * len(names))
         if max(event.end for event in shown) > SHOWN_CYCLES:
             raise SimulationError(
                 f"--cycles must go with a program of at most {SHOWN_CYCLES} cycles, not a longer one; "
@@ -50,16 +67,14 @@ def of_program(program: Program, inputs: dict[str, Any] | None) -> Timeline:
         return by_cycle(shown)
 
     def bars() -> list[Bar]:
-        several = len(program.streams) > 1
-        names = [stream.name for stream in program.streams]
-        shown = [event for event in events(program, DRAWN_EVENTS, inputs=inputs) if event.end > event.start]
+        shown = [event for event in first(DRAWN_EVENTS) if event.end > event.start]
         return [
-            Bar(event.stream if several else "", event.unit, event.start, event.end, event.layer, event.action)
+            Bar(event.stream if len(names) > 1 else "", event.unit, event.start, event.end, event.layer, event.action)
             for event in sorted(shown, key=lambda event: (names.index(event.stream), UNITS.index(event.unit)))
         ]
 
     def trace() -> str:
-        return chrome_trace(events(program, inputs=inputs), program.machine.clock_hz)
+        return chrome_trace(first(), programs[0].machine.clock_hz)
 
     return Timeline(units_and_events, cycles, trace, bars)
 

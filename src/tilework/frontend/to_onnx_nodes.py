@@ -190,20 +190,19 @@ def _host(e: Exporter, what: str, how: str, sequence: tuple[float, ...], **attri
         first, step = sequence
         e.emit("Identity", e.array("numbers", (first + step * np.arange(prod(e.output))).astype(e.dtype)))
     elif rule == "embedding":
-        places, table = e.node.inputs
-        _looked_up(e, "Gather", table, places, e.dtypes[0], 0)
+        _looked_up(e, "Gather", 1, 0, 0)
     elif rule in LOOK_UPS:
-        table, places = e.node.inputs
-        _looked_up(e, LOOK_UPS[rule], table, places, e.dtypes[1], int(axis[0]))
+        _looked_up(e, LOOK_UPS[rule], 0, 1, int(axis[0]))
     else:
         _refused(e)
 
 
-def _looked_up(e: Exporter, operator: str, table: str, places: str, dtype: str, axis: int) -> None:
-    """The dtype is that of the places, which ONNX wants as int64 or int32."""
+def _looked_up(e: Exporter, operator: str, table: int, places: int, axis: int) -> None:
+    """Which input is the table, and which the places, that ONNX wants as int64 or int32."""
     e.working = e.dtype
-    wide = places if dtype == "int32" else e.cast(places, dtype, "int64", "places")
-    e.emit(operator, table, wide, axis=axis)
+    name, dtype = e.node.inputs[places], e.dtypes[places]
+    wide = name if dtype == "int32" else e.cast(name, dtype, "int64", "places")
+    e.emit(operator, e.node.inputs[table], wide, axis=axis)
 
 
 def _nests(e: Exporter, **attributes: Any) -> None:

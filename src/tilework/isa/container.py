@@ -72,11 +72,6 @@ def save(network: Program | Bundle, path: str | Path) -> None:
         _write_weights(archive, file, weights, members.weights.length)
 
 
-def load_program(path: str | Path, machine: str | None = None) -> Program:
-    """The only program in a file. Raises ProgramError as `load_bundle` does, and for a file with several."""
-    return load_bundle(path, machine).program
-
-
 def load_bundle(path: str | Path, machine: str | None = None) -> Bundle:
     """The network in a file, checked; its weights stay on disk and are checked when they are first asked for.
 
