@@ -5,8 +5,9 @@
 zoo, blocks (LSTM, GRU, attention, transformer blocks from torch), light (the models that the package onnx ships),
 operators (its tests of single operators) and torchvision's models at small sizes are compiled for dlp-s and simulated;
 those of few multiply-accumulates also run, and their values are compared with what the package recorded, else with
-NumPy's for the graph before it was compiled. machines is every network of the zoo on every machine, compiled and
-simulated. Prints a Markdown table of what isn't compiled wholly or differs (with --all of everything) and a summary.
+NumPy's for the graph before it was compiled. machines is every network of the zoo on every machine, compiled (as
+int8 where the machine has nothing else) and simulated. Prints a Markdown table of what isn't compiled wholly or differs
+(with --all of everything) and a summary.
 --quick takes every eighth. Nothing here passes or fails.
 """
 
@@ -88,7 +89,8 @@ def _late(*_: object) -> None:
 
 
 def _judged(case: Case) -> tuple[str, str]:
-    executable = tw.compile(case.graph, case.machine, case.weights)
+    floats = set(tw.load_machine(case.machine).matrix.rates) - {"int8"}
+    executable = tw.compile(case.graph, case.machine, case.weights, dtype=None if floats else "int8")
     assert executable.cost.cycles >= 0
     operations = [line for line in executable.bundle.host_operations if not line.startswith("reorder ")]
     parts = len(executable.bundle.programs)

@@ -108,6 +108,23 @@ def test_reports_as_files(tmp_path: Path) -> None:
             ["lenet5", "--convention", "torchinfo", "--no-padding"],
             "torchinfo's convention must be compared with padding zeros counted, not left out",
         ),
+        (
+            ["lenet5", "--memory", "--batch", "N"],
+            "a size must be a number here, not the symbol N; symbols are for formulas",
+        ),
+        (
+            ["lenet5", "--convention", "thop", "--batch", "N"],
+            "a size must be a number here, not the symbol N; symbols are for formulas",
+        ),
+        (
+            ["lenet5", "--top", "3", "--batch", "N"],
+            "--top must go with sizes that are numbers; leave it out; see tilework count --help",
+        ),
+        (
+            ["lenet5", "--all", "--batch", "N"],
+            "--all must go with sizes that are numbers; leave it out; see tilework count --help",
+        ),
+        (["lenet5", "--master"], "--master must go with --memory; leave it out; see tilework count --help"),
         (["lenet5", "--memory", "--backward"], "memory must be asked for alone; see tilework count --help"),
         (
             ["lenet5", "--memory", "--convention", "thop"],

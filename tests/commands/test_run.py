@@ -59,7 +59,8 @@ def test_a_dtype_that_the_processor_lacks() -> None:
     result = run("lenet5", "--for", "tpu-v1")
     assert result.exit_code == 2
     assert result.stderr == (
-        "tilework: a network must be quantised for tpu-v1, which multiplies int8 only; choose the dtype int8\n"
+        "tilework: a network must be quantised for tpu-v1, which multiplies int8 only; "
+        "choose the dtype int8 (--dtype int8)\n"
     )
 
 

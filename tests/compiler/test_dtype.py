@@ -65,7 +65,7 @@ def test_the_dtype_of_a_machine(small: Small) -> None:
 
 def test_dtypes_that_the_machine_lacks(small: Small) -> None:
     assert complaint(with_rates(small(), int8=1), None) == (
-        "a network must be quantised for tiny, which multiplies int8 only; choose the dtype int8"
+        "a network must be quantised for tiny, which multiplies int8 only; choose the dtype int8 (--dtype int8)"
     )
     assert complaint(with_rates(small(), int32=1), None) == (
         "the matrix unit of tiny must multiply one of float32, float16, bfloat16, int8 to run a compiled network, "

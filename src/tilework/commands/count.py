@@ -119,6 +119,7 @@ class _Asked:
         alone += [options["convention"]] if options["convention"] in TOOLS else []
         if len(alone) > 1 or (alone and alone != ["against"] and options["backward"]):
             raise click.UsageError(f"{' and '.join(alone)} must be asked for alone")
+        _check_goes_with("--memory", options["memory"], {key: options[key] for key in ("checkpoint", "master")})
         padding_zeros = not options["no_padding"] and options["convention"] != UNPADDED
         self.counting: dict[str, Any] = {
             "padding_zeros": padding_zeros,
@@ -128,6 +129,8 @@ class _Asked:
         self.request = request(
             options["batch"], options["inputs"], options["phase"] or "", reuse=not options["no_reuse"]
         )
+        rows = {key: options[key] for key in ("sort", "top", "quantity", "everything")}
+        _check_goes_with("sizes that are numbers", not self.request.symbols, rows)
 
     @property
     def view(self) -> View:
@@ -137,13 +140,13 @@ class _Asked:
     def shown(self) -> Shown:
         """The one report that the options ask for."""
         source, tool = open_source(self.network), self.options["convention"]
-        if self.request.symbols:
-            by, depth = self.options["by"], self.options["depth"]
-            return ShownReport(formulas_of(source, self.request, self.counting, by, depth))
         if self.options["memory"]:
             return ShownReport(self.memory(source))
         if tool in TOOLS:
             return ShownReport(self.explanation(source, tool))
+        if self.request.symbols:
+            by, depth = self.options["by"], self.options["depth"]
+            return ShownReport(formulas_of(source, self.request, self.counting, by, depth))
         return ShownCount(self.count(source, self.request), self.view, source.facts(self.request))
 
     def count(self, source: Source, asked: Request) -> Count:
@@ -176,3 +179,10 @@ class _Asked:
             click.echo(f"tilework: {against} doesn't take these inputs and was counted with its own", err=True)
         by, depth = self.options["by"], self.options["depth"]
         return ShownComparison(compare(first.grouped(by, depth), second.grouped(by, depth)), self.view)
+
+
+def _check_goes_with(what: str, there: bool, options: dict[str, Any]) -> None:
+    for name, value in options.items():
+        if value and not there:
+            option = "all" if name == "everything" else name
+            raise click.UsageError(f"--{option} must go with {what}; leave it out")

@@ -33,7 +33,8 @@ def stored_dtype(machine: Machine, asked: str | None) -> str:
     floating = [dtype for dtype in multiplied if dtype in usable and dtype != INT8]
     if not asked and not floating:
         raise CompileError(
-            f"a network must be quantised for {machine.name}, which multiplies int8 only; choose the dtype int8"
+            f"a network must be quantised for {machine.name}, which multiplies int8 only; "
+            "choose the dtype int8 (--dtype int8)"
         )
     return asked or ("float32" if "float32" in usable else floating[0])
 

@@ -95,9 +95,12 @@ class _Fusion:
 def _start(statement: Statement, tensors: dict[str, Tensor]) -> Group:
     nest = statement.nest
     touched = {nest.output.tensor, *(a.tensor for a in nest.reads)}
-    return Group(
-        (statement.node.name,), statement.node.operation, nest.loops, (nest,), {t: tensors[t] for t in touched}
-    )
+    return Group((statement.node.name,), _label(statement.node), nest.loops, (nest,), {t: tensors[t] for t in touched})
+
+
+def _label(node: Node) -> str:
+    """What people call a node, without the sign that joins the labels of a group."""
+    return node.label.replace("+", " ")
 
 
 def _joins(statement: Statement, groups: list[Group], made_by: dict[str, int], passing: set[str]) -> int | None:
@@ -161,7 +164,7 @@ def _side_by_side(nest: Nest, axis: Affine) -> bool:
 
 def _block_group(block: Block, nodes: Sequence[Node], tensors: dict[str, Tensor]) -> Group:
     touched = {a.tensor for nest in block.nests for a in (nest.output, *nest.reads)}
-    operations = {node.name: node.operation for node in nodes}
+    operations = {node.name: _label(node) for node in nodes}
     return Group(
         tuple(operations),
         "+".join(operations.values()),
@@ -206,7 +209,7 @@ def _join(group: Group, statement: Statement, tensors: dict[str, Tensor]) -> Gro
     used = {name for value in values.values() for name, _ in value.terms} | (nest.extents.keys() - values.keys())
     joined = nest.substitute(values, restrict(group.loops, used))
     nodes = group.nodes if statement.node.name in group.nodes else (*group.nodes, statement.node.name)
-    label = group.operation if nodes == group.nodes else f"{group.operation}+{statement.node.operation}"
+    label = group.operation if nodes == group.nodes else f"{group.operation}+{_label(statement.node)}"
     touched = {joined.output.tensor, *(a.tensor for a in joined.reads)}
     return Group(nodes, label, group.loops, (*group.nests, joined), group.tensors | {t: tensors[t] for t in touched})
 
