@@ -20,7 +20,7 @@ PACKAGE = ROOT / "src" / "tilework"
 
 LEVELS = (  # a folder may import those of the levels before its own, and itself
     {"errors"},
-    {"files", "plain", "collection"},
+    {"files", "plain", "collection", "pixels"},
     {"network", "machine"},
     {"isa"},
     {"frontend", "cost", "compiler", "simulator", "train"},
@@ -33,7 +33,7 @@ LEVELS = (  # a folder may import those of the levels before its own, and itself
 TOGETHER = {("commands", "cli"), ("cli", "commands"), ("__main__", "cli")}  # of one level, and yet
 
 USERS = {  # which files may import a package that isn't Python's own, by how their path begins
-    "PIL": ("commands/", "frontend/"),
+    "PIL": ("commands/", "frontend/", "pixels.py"),
     "click": ("commands/", "cli.py"),
     "matplotlib": ("report/",),
     "mlxtend": ("train/data/",),

@@ -62,6 +62,10 @@ if TYPE_CHECKING:
     from tilework.network.text import parse_nest as parse_nest
     from tilework.network.training import gradient as gradient
     from tilework.network.training import training_step as training_step
+    from tilework.pixels import from_pixels as from_pixels
+    from tilework.pixels import photograph as photograph
+    from tilework.pixels import prepared as prepared
+    from tilework.pixels import to_pixels as to_pixels
     from tilework.plain import columns as table
     from tilework.report.tiles import draw_tiles as draw_tiles
     from tilework.report.utilisation import draw_utilisation as draw_utilisation
@@ -123,6 +127,7 @@ _EXPORTS = {  # name: where it is
     "find_races": "tilework.simulator.hazards:find_races",
     "find_weights": "tilework.executable:find_weights",
     "formulas": "tilework.counting:formulas",
+    "from_pixels": "tilework.pixels:from_pixels",
     "gantt": "tilework.simulator.timeline:gantt",
     "gradient": "tilework.network.training:gradient",
     "input_stationary": "tilework.compiler.loops:input_stationary",
@@ -142,6 +147,8 @@ _EXPORTS = {  # name: where it is
     "parse_program": "tilework.isa.assembly:parse_program",
     "parse_text": "tilework.isa.assembly:parse_text",
     "parse_tiles": "tilework.isa.tile_language:parse_tiles",
+    "photograph": "tilework.pixels:photograph",
+    "prepared": "tilework.pixels:prepared",
     "products": "tilework.network.product:products",
     "random_inputs": "tilework.executable:random_inputs",
     "read_digits": "tilework.frontend.images:digits",
@@ -152,6 +159,7 @@ _EXPORTS = {  # name: where it is
     "simulate_topology": "tilework.simulator.layers:simulate_topology",
     "table": "tilework.plain:columns",
     "tile_table": "tilework.simulator.tile_time:tile_table",
+    "to_pixels": "tilework.pixels:to_pixels",
     "torch_operator": "tilework.frontend.from_torch:torch_operator",
     "training_step": "tilework.network.training:training_step",
     "unit_diagram": "tilework.isa.decoder:unit_diagram",
@@ -202,6 +210,7 @@ __all__ = [
     "find_races",
     "find_weights",
     "formulas",
+    "from_pixels",
     "gantt",
     "gradient",
     "input_stationary",
@@ -221,6 +230,8 @@ __all__ = [
     "parse_program",
     "parse_text",
     "parse_tiles",
+    "photograph",
+    "prepared",
     "products",
     "random_inputs",
     "read_digits",
@@ -231,6 +242,7 @@ __all__ = [
     "simulate_topology",
     "table",
     "tile_table",
+    "to_pixels",
     "torch_operator",
     "training_step",
     "unit_diagram",

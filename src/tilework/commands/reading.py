@@ -77,7 +77,8 @@ def _array(file: str, port: Tensor, many: bool = False) -> Array:
 
 
 def _picture(file: str, port: Tensor) -> Reading:
-    from tilework.frontend.images import digits, photograph
+    from tilework.frontend.images import digits
+    from tilework.pixels import photograph
 
     if len(port.shape) == 4 and port.shape[1:] == (1, 28, 28):
         found = digits(file)

@@ -1,60 +1,30 @@
-"""Pictures as network inputs: rows of handwritten digits and photographs."""
+"""Rows of handwritten digits in a picture, as the inputs of a network that was trained with MNIST."""
 
 from __future__ import annotations
 
 import math
-import warnings
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from tilework.errors import ImageError, MissingPackageError
+from tilework.errors import ImageError
+from tilework.pixels import load_rgb
 
 if TYPE_CHECKING:
     import os
 
     import numpy as np
     import numpy.typing as npt
-    from PIL.Image import Image
 
     Path = str | os.PathLike[str]
     Gray = npt.NDArray[np.uint8]
     Mask = npt.NDArray[np.bool_]
     Floats = npt.NDArray[np.float32]
 
-MOST_PIXELS = 2**26
 MOST_PIXELS_SEARCHED = 2**21
 MOST_DIGITS = 10_000
 LEAST_CONTRAST = 24
 SPECK_SHARE = 0.02
 ROW_GAP_SHARE = 0.1
 CELL, BOX = 28, 20
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # for EPS, Pillow would run Ghostscript
-MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "I", "I;16", "I;16B", "I;16L"}
-# By preparation, the mean and the standard deviation of R, G and B.
-PREPARATIONS = {"torch": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))}
-
-
-def load_image(path: Path) -> Image:
-    """The first frame of the image file, upright by its EXIF orientation, in the file's own mode.
-
-    Raises ImageError if the file is missing, not of FORMATS, damaged or of more than MOST_PIXELS, and
-    MissingPackageError without NumPy or Pillow.
-    """
-    for module, package in (("numpy", "NumPy"), ("PIL.Image", "Pillow")):
-        try:
-            import_module(module)
-        except ImportError:
-            raise MissingPackageError(f"an image needs the package {package}: pip install 'tilework[run]'") from None
-    from PIL import Image, ImageOps
-
-    with warnings.catch_warnings(action="ignore"):  # of damaged metadata, which the pixels don't need
-        try:
-            with Image.open(path, formats=FORMATS) as image:
-                if image.width * image.height > MOST_PIXELS:
-                    raise Image.DecompressionBombError
-                return ImageOps.exif_transpose(image)
-        except Exception as error:  # on damaged data Pillow's decoders raise nearly every type
-            raise ImageError(_reason(path, error)) from None
 
 
 def digits(path: Path) -> Floats:
@@ -62,9 +32,9 @@ def digits(path: Path) -> Floats:
 
     The digits must stand apart on an evenly lit background, dark on light or light on dark. Each becomes what MNIST
     holds: within 20x20, centred by its centre of mass. A picture 28 high and N*28 wide is cut into N cells as it is.
-    Raises ImageError like `load_image`, and if the picture is blank or shows more than MOST_DIGITS.
+    Raises ImageError like `load_rgb`, and if the picture is blank or shows more than MOST_DIGITS.
     """
-    image = _rgb(path).convert("L")
+    image = load_rgb(path).convert("L")
     import numpy as np
 
     if image.height == CELL and image.width % CELL == 0:
@@ -77,70 +47,6 @@ def digits(path: Path) -> Floats:
         raise ImageError(f"{path} must show at most {MOST_DIGITS} digits, not {len(boxes)} marks; crop or clean it")
     clean = _clean(gray, digit_ink, float(np.median(gray[~ink])))
     return np.stack([_normalised(clean[box])[None] for box in boxes])
-
-
-def photograph(path: Path, size: int, preparation: str = "torch") -> Floats:
-    """The centre of a photograph as torchvision prepares it for ImageNet: float32 [1,3,size,size], RGB.
-
-    The shorter side becomes size * 256 / 224; "torch" subtracts ImageNet's mean and divides by its deviation.
-    Raises ImageError like `load_image`, and if size or preparation is unusable or the photograph too long and narrow.
-    """
-    if preparation not in PREPARATIONS:
-        raise ImageError(f"the preparation must be one of {', '.join(PREPARATIONS)}, not {preparation!r}; choose one")
-    if size < 1:
-        raise ImageError(f"the size of the network's input must be at least 1, not {size}; give a positive one")
-    image = _centre(path, _rgb(path), size)
-    import numpy as np
-
-    mean, deviation = np.array(PREPARATIONS[preparation], np.float32)
-    values = (np.asarray(image, np.float32) / np.float32(255) - mean) / deviation
-    return np.ascontiguousarray(values.transpose(2, 0, 1)[None])
-
-
-def _reason(path: Path, error: Exception) -> str:
-    from PIL import Image, UnidentifiedImageError
-
-    match error:
-        case FileNotFoundError():
-            return f"{path} must be an image file, but doesn't exist; check the path"
-        case UnidentifiedImageError():
-            return f"{path} must be an image ({', '.join(FORMATS)}), but is none; save it as PNG"
-        case Image.DecompressionBombError():
-            return f"{path} must be an image of at most {MOST_PIXELS} pixels, but has more; make it smaller"
-        case OSError(errno=int()):
-            return f"{path} must be a readable image file, but can't be opened ({error.strerror}); give another file"
-        case _:
-            return f"{path} must be a whole image, but is damaged or cut short; copy or save it anew"
-
-
-def _rgb(path: Path) -> Image:
-    """8 bits a channel, transparency on white; Pillow alone would clip 16-bit gray."""
-    image = load_image(path)
-    import numpy as np
-    from PIL import Image
-
-    if image.mode not in MODES:
-        raise ImageError(f"{path} must be a gray, RGB or CMYK image, not of mode {image.mode}; save it as PNG")
-    if image.mode.startswith("I"):
-        levels = np.asarray(image)
-        if levels.min() < 0 or levels.max() > 65535:
-            raise ImageError(f"{path} must be an image of 8 or 16 bits a channel, but has more; save it as PNG")
-        image = Image.fromarray((levels // 257).astype(np.uint8))
-    if "A" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
-
-
-def _centre(path: Path, image: Image, size: int) -> Image:
-    from PIL.Image import Resampling
-
-    shorter = round(size * 256 / 224)
-    width, height = (shorter * side // min(image.size) for side in image.size)
-    if width * height > MOST_PIXELS:
-        raise ImageError(f"{path} must have at most {MOST_PIXELS} pixels once resized, not {width}x{height}; crop it")
-    left, top = round((width - size) / 2), round((height - size) / 2)
-    return image.resize((width, height), Resampling.BILINEAR).crop((left, top, left + size, top + size))
 
 
 def _light_on_dark(path: Path, gray: Gray) -> tuple[Gray, Mask]:
