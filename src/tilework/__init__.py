@@ -84,6 +84,8 @@ if TYPE_CHECKING:
     from tilework.train.data.digits import digits as digits
     from tilework.train.data.idx import read_idx as read_idx
     from tilework.train.data.idx import write_idx as write_idx
+    from tilework.train.recipe import load_recipe as load_recipe
+    from tilework.training import fit as fit
 
 __version__ = "0.1.0"
 
@@ -126,6 +128,7 @@ _EXPORTS = {  # name: where it is
     "explain": "tilework.cost.conventions:explain",
     "find_races": "tilework.simulator.hazards:find_races",
     "find_weights": "tilework.executable:find_weights",
+    "fit": "tilework.training:fit",
     "formulas": "tilework.counting:formulas",
     "from_pixels": "tilework.pixels:from_pixels",
     "gantt": "tilework.simulator.timeline:gantt",
@@ -134,6 +137,7 @@ _EXPORTS = {  # name: where it is
     "load": "tilework.counting:load",
     "load_executable": "tilework.executable:load_executable",
     "load_machine": "tilework.machine.load:load_machine",
+    "load_recipe": "tilework.train.recipe:load_recipe",
     "loop_code": "tilework.compiler.loop_code:loop_code",
     "map_layer": "tilework.mapping:map_layer",
     "map_product": "tilework.mapping:map_product",
@@ -209,6 +213,7 @@ __all__ = [
     "explain",
     "find_races",
     "find_weights",
+    "fit",
     "formulas",
     "from_pixels",
     "gantt",
@@ -217,6 +222,7 @@ __all__ = [
     "load",
     "load_executable",
     "load_machine",
+    "load_recipe",
     "loop_code",
     "map_layer",
     "map_product",

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from tilework.errors import NetworkError
-from tilework.network.gradient_nests import gradient_of
+from tilework.network.execute import execute
+from tilework.network.gradient_nests import gradient_of, primal
 from tilework.network.graph import INPUT, Graph, Tensor
 from tilework.network.training import LOSS, TARGETS, gradient
 from tilework.train.engine import Engine
@@ -54,7 +55,7 @@ class TrainingStep:
         whole = whole.replace(whole.sources, whole.nodes, dict.fromkeys(kept))
         slopes = {gradient_of(name): slope for name, slope in parameters.slopes.items()}
         given = {name: slope for name, slope in slopes.items() if name in whole.outputs}
-        self.engine = Engine(whole, parameters.weights, outputs=given)
+        self.graph, self.engine = whole, Engine(whole, parameters.weights, outputs=given)
         self._inputs = {name: np.empty(whole.tensors[name].shape, np.float32) for name in self.mode.masks}
 
     def __call__(self, images: Array, targets: Array) -> float:
@@ -67,3 +68,16 @@ class TrainingStep:
             average = self.parameters.buffers[running]
             average += RUNNING_SHARE * (factor * values[batch] - average)
         return float(values[LOSS])
+
+    def first_not_finite(self, images: Array, targets: Array) -> str:
+        """What the step just made for this batch met first that isn't finite, in a few words; "" if all is finite."""
+        inputs, weights = {self.input: images, TARGETS: targets, **self._inputs}, self.parameters.weights
+        for name, array in (*inputs.items(), *weights.items()):
+            if not np.isfinite(array).all():
+                return f"the {'weight' if name in weights else 'input'} {name}"
+        with np.errstate(all="ignore"):
+            values = execute(self.graph, weights, inputs, keep=[node.name for node in self.graph.nodes])
+        wrong = next((node.name for node in self.graph.nodes if not np.isfinite(values[node.name]).all()), "")
+        if wrong in {node.name for node in self.mode.graph.nodes}:
+            return f"the value of {wrong}"
+        return wrong and f"the gradient of {primal(wrong)}"

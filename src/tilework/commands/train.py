@@ -1,0 +1,62 @@
+"""`tilework train`."""
+
+from __future__ import annotations
+
+import click
+
+from tilework.commands.options import json_option, print_json
+from tilework.commands.progress import progress
+from tilework.train.fit import Training
+from tilework.train.fit import fit as run
+from tilework.train.recipe import load_recipe, recipe_names
+from tilework.training import open_training, result
+
+
+@click.command()
+@click.argument("recipe", required=False, metavar="[RECIPE|FILE.toml]")
+@click.option("--seed", type=click.IntRange(0), default=0, metavar="N", help="Of weights, order and changes (0).")
+@click.option("--data", metavar="FOLDER", help="Where MNIST's four files are, or data in the same form.")
+@click.option("--epochs", type=click.IntRange(1), metavar="N", help="Instead of the recipe's.")
+@click.option("--weights", metavar="FILE.npz", help="Where to write the trained weights.")
+@json_option
+def train(
+    recipe: str | None, seed: int, data: str | None, epochs: int | None, weights: str | None, as_json: bool
+) -> None:
+    """Train the network of RECIPE, or of a recipe of your own; without one, list the recipes.
+
+    The same recipe, seed and data give the same weights.
+
+    \b
+    Examples:
+      tilework train
+      tilework train adder
+      tilework train lenet5-4000 --weights lenet5.npz
+      tilework run lenet5 --weights lenet5.npz --input examples/digits.png
+    """
+    if recipe is None:
+        _list(as_json)
+        return
+    training = open_training(recipe, seed, data, epochs)
+    with progress(f"training {recipe}") as moved:
+
+        def stepped(now: Training) -> None:
+            moved(now.steps, now.total_steps)
+
+        run(training, stepped=stepped)
+    trained = result(training)
+    if weights:
+        trained.save(weights)
+    if as_json:
+        print_json({"recipe_name": recipe, **trained.to_dict()})
+    else:
+        click.echo(str(trained))
+
+
+def _list(as_json: bool) -> None:
+    titles = {name: load_recipe(name).title for name in recipe_names()}
+    if as_json:
+        print_json({"recipes": [{"name": name, "title": title} for name, title in titles.items()]})
+        return
+    width = max(map(len, titles))
+    for name, title in titles.items():
+        click.echo(f"{name:<{width}}  {title}")

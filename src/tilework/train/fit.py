@@ -1,0 +1,194 @@
+"""The loop of a training: steps, epochs, validation, when to stop, and which weights to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from math import isfinite, prod
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from tilework.errors import TrainingError
+from tilework.network.graph import Graph
+from tilework.train.data.augment import augmentation
+from tilework.train.data.batches import Batches
+from tilework.train.data.dataset import Dataset, seeded
+from tilework.train.evaluate import Evaluator, codes, softened
+from tilework.train.initial import initial_weights
+from tilework.train.optimisers import Optimiser
+from tilework.train.parameters import Array, Parameters
+from tilework.train.recipe import Recipe
+from tilework.train.schedules import schedule
+from tilework.train.sources import Data
+from tilework.train.step import TrainingStep, rebatched
+
+MASKS = 2  # the seed's stream for dropout; those of `data.batches` are 0 and 1
+SAMPLE = 2000  # training examples whose accuracy is told after each epoch, evenly spaced
+
+
+@dataclass(frozen=True)
+class Record:
+    """What an epoch gave: steps and epochs done, the mean loss over its batches, accuracies after it, its last learning
+    rate, and the seconds since the start, evaluation included."""
+
+    step: int
+    epoch: int
+    loss: float
+    train_accuracy: float
+    validation_accuracy: float | None
+    rate: float
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same by name."""
+        return asdict(self)
+
+
+class Training:
+    """A training that goes on step by step, and whose every number follows from graph, recipe, data and seed.
+
+    `weights` are those with the best validation accuracy, or the latest where nothing is validated. Raises
+    TrainingError, DataError or NetworkError where recipe, data and graph don't fit each other.
+    """
+
+    def __init__(self, graph: Graph, recipe: Recipe, data: Data, seed: int = 0) -> None:
+        self.graph, self.recipe, self.data, self.seed = graph, recipe, data, seed
+        self.generator = seeded(seed, MASKS)
+        self._augment = augmentation(**recipe.augment) if recipe.augment else None
+        self.total_steps = sum(len(self._batches(epoch)) for epoch in range(recipe.epochs))
+        self.parameters = Parameters(graph, initial_weights(graph, recipe.initial, seed))
+        self._steps: dict[int, TrainingStep] = {}  # by the size of their batches
+        self._step(recipe.batch)
+        self._shape = _fitting(graph, data)
+        self._targets = softened(_codes(graph, data), recipe.smoothing)
+        self.optimiser = Optimiser(recipe.method, self.parameters, **recipe.settings)
+        self.rate = schedule(**{"name": "constant", **recipe.schedule}, rate=recipe.rate, steps=self.total_steps)
+        self.evaluator = Evaluator(graph, self.parameters.weights)
+        self._sample = _sample(data)
+        self._open: Iterator[tuple[Array, Array]] | None = None
+        self.epoch = self.place = self.steps = 0  # epochs done, batches done of this one, steps done
+        self.losses = self.seconds = 0.0  # the sum over this epoch's batches; the time taken
+        self.history: list[Record] = []
+        self.best: dict[str, Array] = {}
+
+    def _batches(self, epoch: int) -> Batches:
+        return Batches(self.data.train, self.recipe.batch_at(epoch), self.seed, self._augment, drop_last=True)
+
+    def _step(self, batch: int) -> TrainingStep:
+        if batch not in self._steps:
+            graph, loss = rebatched(self.graph, batch), self.recipe.loss
+            self._steps[batch] = TrainingStep(graph, self.parameters, loss, generator=self.generator)
+        return self._steps[batch]
+
+    @property
+    def weights(self) -> Mapping[str, Array]:
+        """By name; arrays that a further step may change."""
+        return self.best or self.parameters.weights
+
+    @property
+    def best_record(self) -> Record | None:
+        """The first of the epochs with the best validation accuracy; None where nothing is validated."""
+        validated = [record for record in self.history if record.validation_accuracy is not None]
+        return max(validated, key=lambda record: record.validation_accuracy or 0.0, default=None)
+
+    @property
+    def reached(self) -> bool:
+        """Whether the recipe has a target, and an epoch reached it."""
+        best = self.best_record
+        return bool(self.recipe.target and best and (best.validation_accuracy or 0) >= self.recipe.target)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, the target is reached, or patience is at its end."""
+        best, patience = self.best_record, self.recipe.patience
+        waited = bool(best and patience and self.epoch - best.epoch >= patience)
+        return self.epoch >= self.recipe.epochs or self.reached or waited
+
+    def advance(self) -> Record | None:
+        """Make one step; the record of the epoch, if it ends with this step.
+
+        Raises TrainingError where the loss or a gradient isn't finite; the parameters are then those before the step.
+        """
+        start = perf_counter()
+        if self._open is None:
+            self._open = self._batches(self.epoch).epoch(self.epoch, self.place)
+        images, labels = next(self._open)
+        images, targets = images.reshape(-1, *self._shape), self._targets[labels]
+        rate = self.rate(self.steps)
+        loss = self._step(len(images))(images, targets)
+        self._check(loss, images, targets)
+        self.optimiser.update(rate)
+        self.steps, self.place, self.losses = self.steps + 1, self.place + 1, self.losses + loss
+        ended = self.place == len(self._batches(self.epoch))
+        record = self._end_epoch(rate, self.seconds + perf_counter() - start) if ended else None
+        self.seconds += perf_counter() - start
+        return record
+
+    def _check(self, loss: float, images: Array, targets: Array) -> None:
+        slopes = self.parameters.gradients
+        if isfinite(loss) and (np.isfinite(np.dot(slopes, slopes)) or np.isfinite(slopes).all()):
+            return
+        found = self._step(len(images)).first_not_finite(images, targets) or "the loss"
+        raise TrainingError(
+            f"every number of a training must stay finite, and at step {self.steps + 1} {found} did not; lower the "
+            f"learning rate, {self.rate(self.steps):g}"
+        )
+
+    def _end_epoch(self, rate: float, seconds: float) -> Record:
+        validation = self.data.validation
+        record = Record(
+            self.steps,
+            self.epoch + 1,
+            self.losses / self.place,
+            self.evaluator.accuracy(self._sample),
+            None if validation is None else self.evaluator.accuracy(validation),
+            rate,
+            seconds,
+        )
+        self.history.append(record)
+        self.epoch, self.place, self.losses, self._open = self.epoch + 1, 0, 0.0, None
+        if self.best_record is record:
+            self.best = {name: array.copy() for name, array in self.parameters.weights.items()}
+        return record
+
+
+def fit(
+    training: Training,
+    each: Callable[[Record], None] = lambda record: None,
+    stepped: Callable[[Training], None] = lambda training: None,
+) -> None:
+    """Go on to the end; `each` is told of every epoch, after which `stepped` is called, as after every other step."""
+    while not training.finished:
+        record = training.advance()
+        if record is not None:
+            each(record)
+        stepped(training)
+
+
+def _fitting(graph: Graph, data: Data) -> tuple[int, ...]:
+    """The shape of one input; raises TrainingError unless an example fits it."""
+    images, _ = data.train.batch(np.zeros(1, np.int64))
+    wanted, came = graph.inputs[0].shape[1:], images.shape[1:]
+    if prod(wanted) != prod(came):
+        raise TrainingError(
+            f"network {graph.name} must take examples of the shape {[*came]}, as the data has, not {[*wanted]}; change "
+            "one of them"
+        )
+    return wanted
+
+
+def _codes(graph: Graph, data: Data) -> Array:
+    shape = graph.tensors[graph.outputs[0]].shape
+    if len(shape) != 2:
+        raise TrainingError(f"network {graph.name} must give a row for each example, not {[*shape]}; flatten it")
+    return codes(len(data.train.classes), shape[1])
+
+
+def _sample(data: Data) -> Dataset:
+    """Some of the training examples, as they are."""
+    total = len(data.train.labels)
+    places = np.unique(np.linspace(0, total - 1, min(total, SAMPLE)).astype(np.int64))
+    images, labels = data.train.batch(places)
+    return Dataset(images, labels, data.train.classes, "")

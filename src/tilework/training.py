@@ -1,0 +1,176 @@
+"""Training by a recipe: its network, its data, and what came of it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from tilework.files import replacing
+from tilework.frontend.zoo import network as zoo_network
+from tilework.network.graph import Graph
+from tilework.network.graph_text import parse_graph
+from tilework.plain import columns, dataframe, percent
+from tilework.train.evaluate import Evaluator, accuracy
+from tilework.train.fit import Record, Training
+from tilework.train.fit import fit as run
+from tilework.train.layers import connected, convolutional
+from tilework.train.parameters import Array
+from tilework.train.recipe import Recipe, load_recipe
+from tilework.train.sources import Data, load_data
+
+SHOWN = 12  # epochs in a table
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training gave: `weights` by name, `accuracy` over all test examples, a record for each epoch.
+
+    `epochs` were done, in `seconds`; the weights are those after epoch `kept`. `reached` says whether the recipe's
+    target was, if it has one; `source` which data it was. `top5` is the
+    share whose class is among the five best, where there are ten classes or more.
+    """
+
+    recipe: Recipe
+    seed: int
+    graph: Graph
+    weights: Mapping[str, Array]
+    history: tuple[Record, ...]
+    accuracy: float
+    top5: float | None
+    epochs: int
+    kept: int
+    seconds: float
+    reached: bool | None
+    source: str
+
+    def save(self, path: str | Path) -> None:
+        """Write the weights as an .npz file that `tilework run NETWORK --weights FILE` takes."""
+        packed = io.BytesIO()
+        np.savez(packed, **dict(self.weights))  # type: ignore[arg-type]
+        with replacing(path) as file:
+            file.write(packed.getbuffer())
+
+    def to_dict(self) -> dict[str, Any]:
+        """All but graph and weights, as JSON can hold it."""
+        return {
+            "title": self.recipe.title,
+            "seed": self.seed,
+            "data": self.source,
+            "accuracy": self.accuracy,
+            "top5": self.top5,
+            "epochs": self.epochs,
+            "kept_epoch": self.kept,
+            "seconds": self.seconds,
+            "target": self.recipe.target,
+            "reached": self.reached,
+            "history": [record.to_dict() for record in self.history],
+            "recipe": self.recipe.to_dict(),
+        }
+
+    def to_dataframe(self) -> Any:
+        """A pandas DataFrame with a row per epoch; raises MissingPackageError without pandas."""
+        return dataframe([record.to_dict() for record in self.history], [field.name for field in fields(Record)])
+
+    def __str__(self) -> str:
+        shown = {round(i) for i in np.linspace(0, len(self.history) - 1, min(SHOWN, len(self.history)))}
+        rows = [_row(record) for i, record in enumerate(self.history) if i in shown]
+        table = columns(("epoch", "steps", "loss", "training", "validation", "rate", "seconds"), rows, left=0)
+        return f"{self.recipe.title} · seed {self.seed} · data: {self.source}\n\n{table}\n\n{self._sentence()}"
+
+    def _sentence(self) -> str:
+        parts = [f"{percent(self.accuracy, 2)} of the test examples are right"]
+        if self.top5 is not None:
+            parts.append(f"of {percent(self.top5, 2)} the class is among the five best")
+        chosen = (
+            " (the best by validation)" if self.history and self.history[-1].validation_accuracy is not None else ""
+        )
+        parts.append(f"weights of epoch {self.kept}{chosen}, {self.epochs} epochs in {self.seconds:.1f} s")
+        if self.reached is not None:
+            parts.append(
+                f"the target of {percent(self.recipe.target or 0, 2)} was {'' if self.reached else 'not '}reached"
+            )
+        return "; ".join(parts)
+
+
+def _row(record: Record) -> tuple[str, ...]:
+    validation = "-" if record.validation_accuracy is None else percent(record.validation_accuracy, 2)
+    shares = percent(record.train_accuracy, 2), validation
+    return (
+        str(record.epoch),
+        f"{record.step:,}",
+        f"{record.loss:.4f}",
+        *shares,
+        f"{record.rate:.3g}",
+        f"{record.seconds:.1f}",
+    )
+
+
+def fit(
+    recipe: str | Path | Recipe,
+    seed: int = 0,
+    data: str | Path | Data | None = None,
+    epochs: int | None = None,
+    each: Callable[[Record], None] = lambda record: None,
+) -> Trained:
+    """Train by a recipe: one of those that come with Tilework by name, a TOML file, or a `Recipe`.
+
+    The same recipe, seed and data give the same weights. `data` is a folder, for digits and pictures, or data of one's
+    own; `epochs` takes the place of the recipe's. `each` is called after every epoch.
+    Raises TrainingError, DataError, NetworkError: for a recipe, data or a network that are not as they must be or don't
+    fit each other, and TrainingError where a number doesn't stay finite.
+    """
+    training = open_training(recipe, seed, data, epochs)
+    run(training, each)
+    return result(training)
+
+
+def open_training(
+    recipe: str | Path | Recipe, seed: int = 0, data: str | Path | Data | None = None, epochs: int | None = None
+) -> Training:
+    """A training before its first step; arguments and errors are those of `fit`."""
+    found = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    if epochs is not None:
+        found = msgspec.structs.replace(found, epochs=epochs)
+    examples = data if isinstance(data, Data) else load_data(found.data, data, seed)
+    return Training(network_of(found, examples), found, examples, seed)
+
+
+def network_of(recipe: Recipe, data: Data) -> Graph:
+    """The graph that a recipe names, states or gives the sizes of."""
+    wanted = recipe.network
+    if wanted.name:
+        return zoo_network(wanted.name)
+    if wanted.graph:
+        return parse_graph(wanted.graph)
+    if wanted.layers:
+        return connected(wanted.layers, wanted.activation, wanted.dropout, recipe.loss)
+    images, _ = data.train.batch(np.zeros(1, np.int64))
+    sizes = images.shape[1:], wanted.stages or (), len(data.train.classes)
+    return convolutional(*sizes, wanted.activation, wanted.dropout, recipe.loss)
+
+
+def result(training: Training) -> Trained:
+    """What a training has come to, tested."""
+    test, best = training.data.test, training.best_record
+    weights = {name: array.copy() for name, array in training.weights.items()}
+    outputs, classes = Evaluator(training.graph, weights).outputs(test), len(test.classes)
+    return Trained(
+        training.recipe,
+        training.seed,
+        training.graph,
+        weights,
+        tuple(training.history),
+        accuracy(outputs, test.labels, classes),
+        accuracy(outputs, test.labels, classes, 5) if outputs.shape[1] == classes >= 10 else None,
+        training.epoch,
+        best.epoch if best else training.epoch,
+        training.seconds,
+        training.reached if training.recipe.target else None,
+        training.data.source,
+    )

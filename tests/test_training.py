@@ -1,0 +1,81 @@
+"""Trainings by recipe as a user starts them: from Python and from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import tilework as tw
+from tilework.cli import cli
+from tilework.errors import TrainingError
+from tilework.train.recipe import recipe_names
+
+
+def run(*arguments: str) -> str:
+    ran = CliRunner().invoke(cli, ["train", *arguments])
+    assert ran.exit_code == 0, ran.output
+    return ran.stdout
+
+
+def test_without_a_recipe_it_lists_them() -> None:
+    listed = json.loads(run("--json"))["recipes"]
+    assert [row["name"] for row in listed] == [*recipe_names()]
+    assert "lenet5-4000     LeNet-5 on 4,000 of MNIST's digits" in run()
+
+
+def test_a_single_layer_learns_and_and_or_but_not_xor() -> None:
+    assert tw.fit("perceptron").accuracy == 1
+    assert tw.fit("perceptron-xor").accuracy <= 0.75
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_hidden_layer_learns_xor(seed: int) -> None:
+    assert tw.fit("xor", seed=seed).accuracy == 1
+
+
+def test_the_adder_is_right_on_rows_that_it_has_not_seen() -> None:
+    trained = tw.fit("adder", seed=1)
+    assert trained.accuracy == 1
+    assert trained.source == "all 512 rows of the 4-bit adder with carry (358 to train, 154 to test)"
+
+
+def test_the_command_prints_a_table_or_json_and_writes_weights(tmp_path: Path) -> None:
+    weights = tmp_path / "perceptron.npz"
+    told = json.loads(run("perceptron", "--epochs", "30", "--json", "--weights", str(weights)))
+    assert {"accuracy", "epochs", "seconds", "data"} <= told.keys()
+    assert told["epochs"] == len(told["history"]) == 30
+    with np.load(weights) as file:
+        assert {name: file[name].shape for name in file} == {"fc1.weight": (2, 2), "fc1.bias": (2,)}
+    text = run("perceptron", "--epochs", "30")
+    assert text.startswith("a single layer learns AND and OR · seed 0 · data: the truth table of 2 functions")
+    assert "of the test examples are right; weights of epoch 30, 30 epochs in" in text
+
+
+def test_a_zoo_network_trains_and_runs_with_its_weights(tmp_path: Path) -> None:
+    weights, recipe = tmp_path / "lenet5.npz", tmp_path / "small.toml"
+    recipe.write_text(
+        'title = "small"\nbatch = 50\nepochs = 1\nnetwork = {name = "lenet5"}\n'
+        'data = {kind = "digits", train = 500}\noptimiser = {method = "nesterov", rate = 0.02}\n'
+    )
+    trained = tw.fit(recipe)
+    trained.save(weights)
+    assert trained.accuracy > 0.5
+    assert trained.top5 is not None
+    assert trained.top5 > trained.accuracy
+    assert "trained with 500 of them" in trained.source
+    found = tw.find_weights(tw.load("lenet5"), "lenet5", str(weights))
+    assert all(np.array_equal(found[name], array) for name, array in trained.weights.items())
+
+
+def test_mistakes_are_one_sentence() -> None:
+    ran = CliRunner().invoke(cli, ["train", "addr"])
+    assert ran.exit_code == 2
+    assert ran.stderr.startswith("tilework: a recipe must be one of adder, ")
+    with pytest.raises(
+        TrainingError, match=r"^a folder of data goes with recipes that read one, and x would not be read"
+    ):
+        tw.fit("adder", data="x")
