@@ -75,7 +75,7 @@ def sides(name: str, steps: int) -> tuple[Callable[[], float], Callable[[], floa
             loss = torch.nn.functional.cross_entropy(module(x), y)
             loss.backward()
             descent.step()
-        return float(loss)
+        return loss.item()
 
     return ours, theirs
 

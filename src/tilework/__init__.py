@@ -84,6 +84,9 @@ if TYPE_CHECKING:
     from tilework.train.data.digits import digits as digits
     from tilework.train.data.idx import read_idx as read_idx
     from tilework.train.data.idx import write_idx as write_idx
+    from tilework.train.eager import Variable as Variable
+    from tilework.train.eager import eager as eager
+    from tilework.train.engine import Engine as Engine
     from tilework.train.recipe import load_recipe as load_recipe
     from tilework.training import fit as fit
 
@@ -94,6 +97,7 @@ _EXPORTS = {  # name: where it is
     "Batches": "tilework.train.data.batches:Batches",
     "Dataset": "tilework.train.data.dataset:Dataset",
     "Digits": "tilework.train.data.digits:Digits",
+    "Engine": "tilework.train.engine:Engine",
     "Executable": "tilework.executable:Executable",
     "Expansion": "tilework.network.operation:Expansion",
     "Graph": "tilework.network.graph:Graph",
@@ -108,6 +112,7 @@ _EXPORTS = {  # name: where it is
     "Program": "tilework.isa.program:Program",
     "ScalarMacArray": "tilework.machine.matrix:ScalarMacArray",
     "Schedule": "tilework.compiler.loops:Schedule",
+    "Variable": "tilework.train.eager:Variable",
     "activation": "tilework.network.activation:activation",
     "augmentation": "tilework.train.data.augment:augmentation",
     "beside_found": "tilework.mapping:beside_found",
@@ -123,6 +128,7 @@ _EXPORTS = {  # name: where it is
     "digits": "tilework.train.data.digits:digits",
     "draw_tiles": "tilework.report.tiles:draw_tiles",
     "draw_utilisation": "tilework.report.utilisation:draw_utilisation",
+    "eager": "tilework.train.eager:eager",
     "events": "tilework.simulator.timeline:events",
     "execute": "tilework.network.execute:execute",
     "explain": "tilework.cost.conventions:explain",
@@ -179,6 +185,7 @@ __all__ = [
     "Batches",
     "Dataset",
     "Digits",
+    "Engine",
     "Executable",
     "Expansion",
     "Graph",
@@ -192,6 +199,7 @@ __all__ = [
     "Program",
     "ScalarMacArray",
     "Schedule",
+    "Variable",
     "__version__",
     "activation",
     "augmentation",
@@ -208,6 +216,7 @@ __all__ = [
     "digits",
     "draw_tiles",
     "draw_utilisation",
+    "eager",
     "events",
     "execute",
     "explain",

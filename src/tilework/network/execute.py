@@ -15,7 +15,7 @@ from tilework.network.graph import Graph, Node, Tensor
 from tilework.network.host_values import has_value, host_value
 from tilework.network.matrices import Array, Room
 from tilework.network.nest import Nest
-from tilework.network.operations import OPERATIONS, Shape
+from tilework.network.operations import OPERATIONS, Expansion, Shape
 
 NOT_NUMPYS = {"bfloat16", "float8_e4m3fn", "float8_e5m2"}
 
@@ -96,8 +96,15 @@ def _run_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> Array:
     if expansion.is_alias:
         return inputs[0].reshape(expansion.shape).astype(graph.tensors[node.name].dtype, copy=False)
     arrays = dict(zip(OPERATIONS[node.operation].placeholders(len(inputs)), inputs, strict=True))
+    return run_expansion(expansion, arrays, graph.tensors[node.name].dtype)
+
+
+def run_expansion(expansion: Expansion, arrays: MutableMapping[str, Array], dtype: str) -> Array:
+    """The value of an operation's nests on arrays by placeholder, to which the temporaries and the output `o` go too.
+
+    Within an operation of float16 values are float32.
+    """
     shapes = {**dict(expansion.temporaries), "o": expansion.shape}
-    dtype = graph.tensors[node.name].dtype
     for nest in expansion.nests:
         between = nest.output.tensor != "o" and dtype == "float16"
         run_nest(nest, arrays, shapes, np.float32 if between else dtype)
