@@ -20,7 +20,7 @@ PACKAGE = ROOT / "src" / "tilework"
 
 LEVELS = (  # a folder may import those of the levels before its own, and itself
     {"errors"},
-    {"files", "plain", "collection", "pixels"},
+    {"files", "plain", "collection", "pixels", "wire"},
     {"network", "machine"},
     {"isa"},
     {"frontend", "cost", "compiler", "simulator", "train"},

@@ -84,6 +84,8 @@ if TYPE_CHECKING:
     from tilework.train.data.digits import digits as digits
     from tilework.train.data.idx import read_idx as read_idx
     from tilework.train.data.idx import write_idx as write_idx
+    from tilework.train.data.tfrecord import read_tfrecord as read_tfrecord
+    from tilework.train.data.tfrecord import write_tfrecord as write_tfrecord
     from tilework.train.eager import Variable as Variable
     from tilework.train.eager import eager as eager
     from tilework.train.engine import Engine as Engine
@@ -163,6 +165,7 @@ _EXPORTS = {  # name: where it is
     "random_inputs": "tilework.executable:random_inputs",
     "read_digits": "tilework.frontend.images:digits",
     "read_idx": "tilework.train.data.idx:read_idx",
+    "read_tfrecord": "tilework.train.data.tfrecord:read_tfrecord",
     "read_topology": "tilework.frontend.topology:read_topology",
     "simulate": "tilework.simulator.cycle:simulate",
     "simulate_tiles": "tilework.simulator.tile_time:simulate_tiles",
@@ -177,6 +180,7 @@ _EXPORTS = {  # name: where it is
     "weight_stationary": "tilework.compiler.loops:weight_stationary",
     "write_diagram": "tilework.isa.decoder_svg:write_diagram",
     "write_idx": "tilework.train.data.idx:write_idx",
+    "write_tfrecord": "tilework.train.data.tfrecord:write_tfrecord",
 }
 
 __all__ = [
@@ -251,6 +255,7 @@ __all__ = [
     "random_inputs",
     "read_digits",
     "read_idx",
+    "read_tfrecord",
     "read_topology",
     "simulate",
     "simulate_tiles",
@@ -265,6 +270,7 @@ __all__ = [
     "weight_stationary",
     "write_diagram",
     "write_idx",
+    "write_tfrecord",
 ]
 
 

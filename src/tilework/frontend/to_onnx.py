@@ -16,6 +16,7 @@ from tilework.frontend.weight_files import seeded
 from tilework.network.graph import Graph, Tensor
 from tilework.network.operations import OPERATIONS
 from tilework.network.weights import Array
+from tilework.wire import tag
 
 try:
     import onnx
@@ -134,10 +135,4 @@ def _wire(graph: Graph, model: onnx.ModelProto, values: Values) -> Iterable[byte
 
 
 def _prefix(message: Any, field: str, length: int) -> bytes:
-    """The tag and the length that precede a field of `length` bytes (protobuf's encoding guide, LEN records)."""
-    return _varint(message.DESCRIPTOR.fields_by_name[field].number << 3 | 2) + _varint(length)
-
-
-def _varint(number: int) -> bytes:
-    low, rest = number & 127, number >> 7
-    return bytes([low | 128]) + _varint(rest) if rest else bytes([low])
+    return tag(message.DESCRIPTOR.fields_by_name[field].number, length)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from tilework.errors import MissingPackageError, NetworkError, WeightsError
 from tilework.frontend.from_onnx.messages import SparseTensor, Tensor
-from tilework.frontend.from_onnx.wire import Damaged, Span, count_varints, varints
 from tilework.network.operations import Shape
+from tilework.wire import Damaged, Span, count_varints, varints
 
 if TYPE_CHECKING:
     from tilework.network.weights import Array

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from tilework.errors import NetworkError
 from tilework.frontend.from_onnx.messages import Model
-from tilework.frontend.from_onnx.wire import ITEMS_LIMIT, Damaged, Excess, Origin, decode
+from tilework.wire import ITEMS_LIMIT, Damaged, Excess, Origin, decode
 
 WHOLE = 1 << 20  # bytes of a file that is held in memory
 

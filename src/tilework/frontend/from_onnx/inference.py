@@ -11,8 +11,8 @@ from tilework.errors import MissingPackageError, WeightsError
 from tilework.frontend.from_onnx.constants import AXES_LIMIT, DTYPES, NUMBERS, nothing
 from tilework.frontend.from_onnx.messages import Function
 from tilework.frontend.from_onnx.site import SMALL, Site
-from tilework.frontend.from_onnx.wire import Damaged, Excess, Origin, decode
 from tilework.network.operations import Shape
+from tilework.wire import Damaged, Excess, Origin, decode
 
 try:
     import onnx

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from tilework.frontend.from_onnx.wire import Message, Span
+from tilework.wire import Message, Span
 
 
 class Dimension(Message):

@@ -1,4 +1,4 @@
-"""ONNX's messages read from protobuf's wire format, without the packages onnx and protobuf.
+"""Messages in protobuf's wire format, as ONNX and TensorFlow have them, without the packages onnx and protobuf.
 
 These take longer to import than most models to read, and hold a file of 2 GB twice. Here the numbers of tensors stay
 in the file, as a `Span`, until somebody asks; and what isn't numbers is bounded, as a byte of it may become a hundred.
@@ -20,11 +20,11 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
 SCOPES = b"\x0a\x1apkg.torch.onnx.name_scopes"  # an entry's key as it stands in the file
 
 
-class Damaged(Exception):  # noqa: N818 - never leaves the importer
+class Damaged(Exception):  # noqa: N818 - never leaves what reads files
     """The bytes are no sound messages."""
 
 
-class Excess(Exception):  # noqa: N818 - never leaves the importer
+class Excess(Exception):  # noqa: N818 - never leaves what reads files
     """There is too much beside the numbers of tensors."""
 
 
@@ -193,3 +193,14 @@ def varints(data: bytes) -> list[int]:
 
 def count_varints(data: bytes) -> int:
     return len(data.translate(None, bytes(range(128, 256))))
+
+
+def varint(number: int) -> bytes:
+    """A number of 0 or more, 7 bits a byte, the lowest first."""
+    low, rest = number & 127, number >> 7
+    return bytes([low | 128]) + varint(rest) if rest else bytes([low])
+
+
+def tag(field: int, length: int) -> bytes:
+    """The tag and the length that precede a field of `length` bytes (protobuf's encoding guide, LEN records)."""
+    return varint(field << 3 | BYTES) + varint(length)
