@@ -82,6 +82,8 @@ if TYPE_CHECKING:
     from tilework.train.data.dataset import Dataset as Dataset
     from tilework.train.data.digits import Digits as Digits
     from tilework.train.data.digits import digits as digits
+    from tilework.train.data.folders import ImageFolder as ImageFolder
+    from tilework.train.data.folders import image_folder as image_folder
     from tilework.train.data.idx import read_idx as read_idx
     from tilework.train.data.idx import write_idx as write_idx
     from tilework.train.data.tfrecord import read_tfrecord as read_tfrecord
@@ -104,6 +106,7 @@ _EXPORTS = {  # name: where it is
     "Expansion": "tilework.network.operation:Expansion",
     "Graph": "tilework.network.graph:Graph",
     "GraphBuilder": "tilework.network.graph:GraphBuilder",
+    "ImageFolder": "tilework.train.data.folders:ImageFolder",
     "InnerProductArray": "tilework.machine.matrix:InnerProductArray",
     "Instruction": "tilework.isa.instruction:Instruction",
     "Layer": "tilework.isa.program:Layer",
@@ -141,6 +144,7 @@ _EXPORTS = {  # name: where it is
     "from_pixels": "tilework.pixels:from_pixels",
     "gantt": "tilework.simulator.timeline:gantt",
     "gradient": "tilework.network.training:gradient",
+    "image_folder": "tilework.train.data.folders:image_folder",
     "input_stationary": "tilework.compiler.loops:input_stationary",
     "load": "tilework.counting:load",
     "load_executable": "tilework.executable:load_executable",
@@ -194,6 +198,7 @@ __all__ = [
     "Expansion",
     "Graph",
     "GraphBuilder",
+    "ImageFolder",
     "InnerProductArray",
     "Instruction",
     "Layer",
@@ -231,6 +236,7 @@ __all__ = [
     "from_pixels",
     "gantt",
     "gradient",
+    "image_folder",
     "input_stationary",
     "load",
     "load_executable",
