@@ -21,8 +21,11 @@ from tilework.train.fit import Record, Training
 from tilework.train.fit import fit as run
 from tilework.train.layers import connected, convolutional
 from tilework.train.parameters import Array
+from tilework.train.race import Course
 from tilework.train.recipe import Recipe, load_recipe
 from tilework.train.sources import Data, load_data
+from tilework.train.speedup import Comparison, compare
+from tilework.train.study import Study, load_study
 
 SHOWN = 12  # epochs in a table
 
@@ -139,6 +142,28 @@ def open_training(
         found = msgspec.structs.replace(found, epochs=epochs)
     examples = data if isinstance(data, Data) else load_data(found.data, data, seed)
     return Training(network_of(found, examples), found, examples, seed)
+
+
+def speedup(
+    study: str | Path | Study,
+    data: str | Path | Data | None = None,
+    seeds: int | None = None,
+    target: float | None = None,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Comparison:
+    """How much sooner methods reach a target than the first one: a study that comes with Tilework, or a TOML file.
+
+    Each is tuned first, by the same number of trials. `data` is as for `fit`; `seeds` and `target` take the place of
+    the study's; `progress` is told what was just found. Raises what `fit` raises.
+    """
+    found = study if isinstance(study, Study) else load_study(study)
+    if target is not None:
+        found = msgspec.structs.replace(found, base={**found.base, "target": target})
+    recipe, count = found.recipe, seeds or found.seeds
+    examples = data if isinstance(data, Data) else load_data(recipe.data, data)
+    course = Course(network_of(recipe, examples), examples, found.check)
+    standings = compare(course, found.candidates(), count, found.tuning_seeds, progress)
+    return Comparison(found.title, recipe.target or 0.0, found.trials, examples.source, tuple(standings))
 
 
 def network_of(recipe: Recipe, data: Data) -> Graph:

@@ -24,6 +24,7 @@ from tilework.train.schedules import schedule
 from tilework.train.sources import Data
 from tilework.train.step import TrainingStep, rebatched
 
+TERMS = "loss.terms"
 MASKS = 2  # the seed's stream for dropout; those of `data.batches` are 0 and 1
 SAMPLE = 2000  # training examples whose accuracy is told after each epoch, evenly spaced
 
@@ -57,7 +58,8 @@ class Training:
         self.graph, self.recipe, self.data, self.seed = graph, recipe, data, seed
         self.generator = seeded(seed, MASKS)
         self._augment = augmentation(**recipe.augment) if recipe.augment else None
-        self.total_steps = sum(len(self._batches(epoch)) for epoch in range(recipe.epochs))
+        self.total_steps = sum(map(self._length, range(recipe.epochs)))
+        self.last_losses = np.full(len(data.train.labels), np.inf, np.float32)  # each example's, where focus wants them
         self.parameters = Parameters(graph, initial_weights(graph, recipe.initial, seed))
         self._steps: dict[int, TrainingStep] = {}  # by the size of their batches
         self._step(recipe.batch)
@@ -68,6 +70,7 @@ class Training:
         self.evaluator = Evaluator(graph, self.parameters.weights)
         self._sample = _sample(data)
         self._open: Iterator[tuple[Array, Array]] | None = None
+        self._order = np.empty(0, np.int64)  # of the examples in this epoch
         self.epoch = self.place = self.steps = 0  # epochs done, batches done of this one, steps done
         self.losses = self.seconds = 0.0  # the sum over this epoch's batches; the time taken
         self.history: list[Record] = []
@@ -76,10 +79,24 @@ class Training:
     def _batches(self, epoch: int) -> Batches:
         return Batches(self.data.train, self.recipe.batch_at(epoch), self.seed, self._augment, drop_last=True)
 
+    def _length(self, epoch: int) -> int:
+        """The steps of an epoch."""
+        examples = len(self.data.train.labels)
+        return self._batches(epoch).count(round(self.recipe.focus * examples) if epoch else examples)
+
+    def _begin_epoch(self) -> Iterator[tuple[Array, Array]]:
+        batches = self._batches(self.epoch)
+        self._order = batches.order(self.epoch)
+        if self.epoch and self.recipe.focus < 1:
+            hardest = np.argsort(-self.last_losses[self._order], kind="stable")
+            self._order = self._order[np.sort(hardest[: round(self.recipe.focus * len(self._order))])]
+        return batches.epoch(self.epoch, self.place, self._order)
+
     def _step(self, batch: int) -> TrainingStep:
         if batch not in self._steps:
             graph, loss = rebatched(self.graph, batch), self.recipe.loss
-            self._steps[batch] = TrainingStep(graph, self.parameters, loss, generator=self.generator)
+            keep = (TERMS,) if self.recipe.focus < 1 else ()
+            self._steps[batch] = TrainingStep(graph, self.parameters, loss, generator=self.generator, keep=keep)
         return self._steps[batch]
 
     @property
@@ -112,19 +129,28 @@ class Training:
         Raises TrainingError where the loss or a gradient isn't finite; the parameters are then those before the step.
         """
         start = perf_counter()
-        if self._open is None:
-            self._open = self._batches(self.epoch).epoch(self.epoch, self.place)
-        images, labels = next(self._open)
-        images, targets = images.reshape(-1, *self._shape), self._targets[labels]
-        rate = self.rate(self.steps)
-        loss = self._step(len(images))(images, targets)
-        self._check(loss, images, targets)
-        self.optimiser.update(rate)
-        self.steps, self.place, self.losses = self.steps + 1, self.place + 1, self.losses + loss
-        ended = self.place == len(self._batches(self.epoch))
-        record = self._end_epoch(rate, self.seconds + perf_counter() - start) if ended else None
+        rate = self.move()
+        ended = self.place == self._length(self.epoch)
+        record = self._record(rate, self.seconds + perf_counter() - start) if ended else None
+        self.turn()
         self.seconds += perf_counter() - start
         return record
+
+    def move(self) -> float:
+        """Make one step and give its learning rate, without what an epoch ends with: `turn` must follow."""
+        if self._open is None:
+            self._open = self._begin_epoch()
+        images, labels = next(self._open)
+        images, targets = images.reshape(-1, *self._shape), self._targets[labels]
+        rate, step = self.rate(self.steps), self._step(len(images))
+        loss = step(images, targets)
+        self._check(loss, images, targets)
+        self.optimiser.update(rate)
+        if self.recipe.focus < 1:
+            first = self.place * len(images)
+            self.last_losses[self._order[first : first + len(images)]] = step.values[TERMS].sum(1)
+        self.steps, self.place, self.losses = self.steps + 1, self.place + 1, self.losses + loss
+        return rate
 
     def _check(self, loss: float, images: Array, targets: Array) -> None:
         slopes = self.parameters.gradients
@@ -136,7 +162,13 @@ class Training:
             f"learning rate, {self.rate(self.steps):g}"
         )
 
-    def _end_epoch(self, rate: float, seconds: float) -> Record:
+    def turn(self) -> None:
+        """Begin the next epoch where this one's steps are done."""
+        if self.place == self._length(self.epoch):
+            self.epoch, self.place, self.losses, self._open = self.epoch + 1, 0, 0.0, None
+
+    def _record(self, rate: float, seconds: float) -> Record:
+        """Evaluate at an epoch's end, and keep the weights if they are the best so far."""
         validation = self.data.validation
         record = Record(
             self.steps,
@@ -148,7 +180,6 @@ class Training:
             seconds,
         )
         self.history.append(record)
-        self.epoch, self.place, self.losses, self._open = self.epoch + 1, 0, 0.0, None
         if self.best_record is record:
             self.best = {name: array.copy() for name, array in self.parameters.weights.items()}
         return record

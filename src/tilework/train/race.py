@@ -1,4 +1,4 @@
-"""A run of training until a target is reached, and what it took.
+"""A training until its target is reached, and what it took.
 
 Only steps are timed, evaluation is not, and the seconds are the processor's, so that what else the machine does adds
 little to them.
@@ -6,67 +6,21 @@ little to them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from math import inf
 from time import process_time
-from typing import Any
 
-import numpy as np
-
+from tilework.errors import TrainingError
 from tilework.network.graph import Graph
-from tilework.train.data.batches import Batches
-from tilework.train.data.dataset import Dataset
-from tilework.train.evaluate import Evaluator
-from tilework.train.initial import initial_weights
-from tilework.train.optimisers import Optimiser
-from tilework.train.parameters import Array, Parameters
-from tilework.train.schedules import schedule
-from tilework.train.step import TrainingStep, rebatched
-
-TERMS = "loss.terms"
-WARM_STEPS = 3  # before the clock starts, with a learning rate of 0
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A way to train. `epochs` is what its schedule is made for; after it the run ends.
-
-    With a `focus` below 1 every epoch after the first one takes only this share of the examples: those whose loss was
-    the largest when they were last seen (after Jiang et al. 2019, arXiv:1910.00762). `growth` multiplies the batch
-    after each epoch, as long as it is at most 1024 (Smith et al. 2018, arXiv:1711.00489).
-    """
-
-    optimiser: str = "sgd"
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    rate: float = 0.1
-    batch: int = 64
-    schedule: str = "constant"
-    shape: Mapping[str, Any] = field(default_factory=dict)
-    epochs: float = 10.0
-    focus: float = 1.0
-    growth: int = 1
-
-
-@dataclass(frozen=True)
-class Contest:
-    """What every entry must do: bring the network to `target`, the accuracy on the validation set.
-
-    An epoch is as many examples as `train` has. The accuracy is looked at every `check` epochs.
-    """
-
-    graph: Graph
-    train: Dataset
-    validation: Dataset
-    test: Dataset
-    target: float
-    initial: str = "he"
-    check: float = 0.25
+from tilework.train.fit import Training
+from tilework.train.recipe import Recipe
+from tilework.train.sources import Data
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A run: whether it reached the target, and up to there (or to its end) the seconds of processor time, the steps,
-    the examples in epochs; the accuracies then; the validation's `curve` by seconds."""
+    """Whether a run reached its target, and what it took until then, or until it ended: seconds of processor time,
+    steps, and examples in epochs of all of them. The accuracies then, and the validation's `curve` by seconds."""
 
     reached: bool
     seconds: float
@@ -77,73 +31,40 @@ class Outcome:
     curve: tuple[tuple[float, float], ...]
 
 
-def race(contest: Contest, entry: Entry, seed: int) -> Outcome:
-    """One run. Initial weights and the order of the data depend on the seed alone, so they are each entry's."""
-    return _Run(contest, entry, seed).outcome()
+@dataclass(frozen=True)
+class Course:
+    """What all runs share: the network, the data, and how often, in epochs, the validation accuracy is looked at."""
+
+    graph: Graph
+    data: Data
+    check: float = 0.25
 
 
-class _Run:
-    def __init__(self, contest: Contest, entry: Entry, seed: int) -> None:
-        self.contest, self.entry, self.seed = contest, entry, seed
-        self.losses = np.full(len(contest.train), np.inf, np.float32)
-        self.targets = np.eye(len(contest.train.classes), dtype=np.float32)[contest.train.labels]
-        self.steps_of: dict[int, TrainingStep] = {}
-        weights = initial_weights(contest.graph, contest.initial, seed)
-        self.parameters = Parameters(contest.graph, weights)
-        self.optimiser = Optimiser(entry.optimiser, self.parameters, **entry.settings)
-        self.evaluator = Evaluator(contest.graph, self.parameters.weights)
-        self.examples = round(entry.epochs * len(contest.train))
-        self.rate = schedule(entry.schedule, entry.rate, self.examples, **entry.shape)
-        images = contest.train.images[: entry.batch]
-        for _ in range(WARM_STEPS):
-            self._step(entry.batch)(images, self.targets[: entry.batch])
+def race(course: Course, recipe: Recipe, seed: int, limit: float = inf) -> Outcome:
+    """A run to the recipe's target, ended at a limit of seconds.
 
-    def _step(self, batch: int) -> TrainingStep:
-        """The step for batches of this size; all of them share their parameters."""
-        if batch not in self.steps_of:
-            graph = rebatched(self.contest.graph, batch)
-            self.steps_of[batch] = TrainingStep(graph, self.parameters, keep=(TERMS,) if self.entry.focus < 1 else ())
-        return self.steps_of[batch]
-
-    def outcome(self) -> Outcome:
-        seconds, steps, seen, curve = 0.0, 0, 0, list[tuple[float, float]]()
-        every = self.contest.check * len(self.contest.train)
-        due = every
-        for batch, places in self._batches():
-            images, targets = self.contest.train.images[places], self.targets[places]
-            begun = process_time()
-            self._move(batch, places, images, targets, self.rate(seen))
-            seconds += process_time() - begun
-            steps, seen = steps + 1, seen + len(places)
-            if seen >= min(due, self.examples):
-                due += every
-                curve.append((seconds, self.evaluator.accuracy(self.contest.validation)))
-                if curve[-1][1] >= self.contest.target or seen >= self.examples:
-                    break
-        validation = curve[-1][1]
-        test = self.evaluator.accuracy(self.contest.test)
-        epochs = seen / len(self.contest.train)
-        return Outcome(validation >= self.contest.target, seconds, steps, epochs, validation, test, tuple(curve))
-
-    def _move(self, batch: int, places: Array, images: Array, targets: Array, rate: float) -> None:
-        step = self._step(batch)
-        step(images, targets)
-        self.optimiser.update(rate)
-        if self.entry.focus < 1:
-            self.losses[places] = step.values[TERMS].sum(1)
-
-    def _batches(self) -> Iterator[tuple[int, Array]]:
-        """Sizes and places of batches, epoch after epoch without end."""
-        epoch, batch = 0, self.entry.batch
-        while True:
-            order = self._focused(Batches(self.contest.train, batch, self.seed).order(epoch), epoch)
-            for start in range(0, len(order) - batch + 1, batch):
-                yield batch, order[start : start + batch]
-            epoch += 1
-            batch = min(1024, batch * self.entry.growth)
-
-    def _focused(self, order: Array, epoch: int) -> Array:
-        if epoch == 0 or self.entry.focus == 1:
-            return order
-        losses = self.losses[order]
-        return order[losses >= np.quantile(losses, 1 - self.entry.focus)]
+    Initial weights and the order of the data follow from the seed, whatever else the recipe says. Raises TrainingError
+    without a target or data for validation. A run whose numbers don't stay finite ends there.
+    """
+    validation = course.data.validation
+    if recipe.target is None or validation is None:
+        raise TrainingError("a race must have a target and data for validation; add both")
+    training = Training(course.graph, recipe, course.data, seed)
+    examples = len(course.data.train.labels)
+    every, seconds, seen, curve = course.check * examples, 0.0, 0, [(0.0, 0.0)]
+    due = every
+    while training.steps < training.total_steps and seconds < limit and curve[-1][1] < recipe.target:
+        begun = process_time()
+        try:
+            training.move()
+        except TrainingError:
+            break
+        seconds += process_time() - begun
+        seen += recipe.batch_at(training.epoch)
+        if seen >= due or training.steps == training.total_steps:
+            due += every
+            curve.append((seconds, training.evaluator.accuracy(validation)))
+        training.turn()
+    reached = curve[-1][1] >= recipe.target
+    test = training.evaluator.accuracy(course.data.test)
+    return Outcome(reached, seconds, training.steps, seen / examples, curve[-1][1], test, tuple(curve[1:]))

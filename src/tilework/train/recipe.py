@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,11 +18,11 @@ from tilework.train.initial import INITIALS
 from tilework.train.optimisers import OPTIMISERS
 from tilework.train.recipe_errors import among, sentence
 from tilework.train.schedules import SCHEDULES, schedule
+from tilework.train.toml_files import read_text, shipped, tables
 
 Count = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
 Settings = dict[str, bool | int | float]
-MOST_BYTES = 1 << 20
 
 
 class Network(Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,7 +73,9 @@ class Growth(Struct, frozen=True, forbid_unknown_fields=True):
 
 class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     """A training. `optimiser` has its `method` and `rate` beside that method's settings, `schedule` its `name` beside
-    its own; `patience` is in epochs without a better validation accuracy, `target` a validation accuracy."""
+    its own; `patience` is in epochs without a better validation accuracy, `target` a validation accuracy. With a
+    `focus` below 1 each epoch but the first takes only this share of the examples: those whose loss was the largest
+    when they were last seen (after Jiang et al. 2019, arXiv:1910.00762)."""
 
     title: str
     network: Network
@@ -88,6 +88,7 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     smoothing: Share = 0.0
     schedule: dict[str, Any] = {}
     growth: Growth | None = None
+    focus: Annotated[float, Meta(gt=0, le=1)] = 1.0
     augment: dict[str, Any] = {}
     patience: Count | None = None
     target: Annotated[float, Meta(gt=0, le=1)] | None = None
@@ -120,41 +121,17 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
 
 def recipe_names() -> tuple[str, ...]:
     """The names of the recipes that come with Tilework, sorted."""
-    folder = files("tilework.train").joinpath("recipes")
-    return tuple(sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml")))
+    return shipped("recipes")
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:
     """The recipe of that name, or that a TOML file states; raises TrainingError with the key that is wrong."""
-    text = str(name_or_path)
-    if text in recipe_names():
-        return read_recipe(files("tilework.train").joinpath("recipes", f"{text}.toml").read_text("utf-8"), text)
-    path = Path(name_or_path)
-    if path.suffix != ".toml":
-        known = among("a recipe", text, recipe_names())
-        raise TrainingError(f"{known}, or give a path that ends in .toml")
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise TrainingError(f"{path} must be a recipe that can be read, not one with '{reason}'; change it") from None
-    if len(raw) > MOST_BYTES:
-        raise TrainingError(f"{path} must be a recipe of at most 1 MiB, but is larger; check the path")
-    try:
-        return read_recipe(raw.decode("utf-8"), str(path))
-    except UnicodeDecodeError:
-        raise TrainingError(f"{path} must be text in UTF-8, which it is not; save it as UTF-8") from None
+    return read_recipe(read_text(name_or_path, "recipe", "recipes"), str(name_or_path))
 
 
 def read_recipe(text: str, where: str = "the recipe") -> Recipe:
     """The recipe that a TOML text states; `where` names it in errors. Raises TrainingError."""
-    try:
-        return recipe_of(tomllib.loads(text), where)
-    except RecursionError:
-        raise TrainingError(f"{where} must be TOML with a few flat tables, but it is nested too deeply") from None
-    except ValueError as error:
-        raise TrainingError(f"{where} must be valid TOML, not with '{error}'; correct that line") from None
+    return recipe_of(tables(text, where), where)
 
 
 def recipe_of(data: Mapping[str, Any], where: str = "the recipe") -> Recipe:

@@ -48,19 +48,22 @@ class Batches:
             )
 
     def __len__(self) -> int:
-        """The number of batches in an epoch."""
-        examples = len(self.dataset.labels)
+        """The number of batches in an epoch of all examples."""
+        return self.count(len(self.dataset.labels))
+
+    def count(self, examples: int) -> int:
+        """The number of batches that so many examples make."""
         return examples // self.size if self.drop_last else -(-examples // self.size)
 
     def order(self, epoch: int) -> Indices:
         """The places of all examples, in the epoch's order."""
         return seeded(self.seed, ORDER, epoch).permutation(len(self.dataset.labels))
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Floats, Labels]]:
-        """Images and labels of the epoch's batches, from batch `start` on."""
-        order = self.order(epoch)
-        for step in range(start, len(self)):
-            images, labels = self.dataset.batch(order[step * self.size : (step + 1) * self.size])
+    def epoch(self, epoch: int, start: int = 0, order: Indices | None = None) -> Iterator[tuple[Floats, Labels]]:
+        """Images and labels of the epoch's batches, from batch `start` on; `order` are other places than all."""
+        places = self.order(epoch) if order is None else order
+        for step in range(start, self.count(len(places))):
+            images, labels = self.dataset.batch(places[step * self.size : (step + 1) * self.size])
             if self.augment is not None:
                 images = self.augment(images, seeded(self.seed, CHANGES, epoch, step))
             yield images, labels
