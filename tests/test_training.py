@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,11 @@ from click.testing import CliRunner
 import tilework as tw
 from tilework.cli import cli
 from tilework.errors import TrainingError
+from tilework.train.checkpoint import save_checkpoint
+from tilework.train.fit import Record
 from tilework.train.recipe import recipe_names
+from tilework.training import open_training
+from tilework.training import run as train
 
 
 def run(*arguments: str) -> str:
@@ -43,31 +48,75 @@ def test_the_adder_is_right_on_rows_that_it_has_not_seen() -> None:
     assert trained.source == "all 512 rows of the 4-bit adder with carry (358 to train, 154 to test)"
 
 
-def test_the_command_prints_a_table_or_json_and_writes_weights(tmp_path: Path) -> None:
-    weights = tmp_path / "perceptron.npz"
-    told = json.loads(run("perceptron", "--epochs", "30", "--json", "--weights", str(weights)))
+def test_the_command_prints_a_table_or_json() -> None:
+    told = json.loads(run("perceptron", "--epochs", "30", "--json"))
     assert {"accuracy", "epochs", "seconds", "data"} <= told.keys()
     assert told["epochs"] == len(told["history"]) == 30
-    with np.load(weights) as file:
-        assert {name: file[name].shape for name in file} == {"fc1.weight": (2, 2), "fc1.bias": (2,)}
     text = run("perceptron", "--epochs", "30")
     assert text.startswith("a single layer learns AND and OR · seed 0 · data: the truth table of 2 functions")
     assert "of the test examples are right; weights of epoch 30, 30 epochs in" in text
 
 
+def test_a_folder_keeps_checkpoint_weights_and_logs(tmp_path: Path) -> None:
+    folder = tmp_path / "to" / "here"
+    run("perceptron", "--epochs", "30", "--to", str(folder))
+    names = sorted(path.name.partition(".tfevents")[0] for path in folder.iterdir())
+    assert names == ["checkpoint.npz", "events.out", "history.csv", "weights.npz"]
+    with np.load(folder / "weights.npz") as file:
+        assert {name: file[name].shape for name in file} == {"fc1.weight": (2, 2), "fc1.bias": (2,)}
+    assert len((folder / "history.csv").read_text().splitlines()) == 31
+
+
+def test_resume_goes_on_where_a_training_was_cut(tmp_path: Path) -> None:
+    whole = tw.fit("adder", seed=2, epochs=6, to=tmp_path / "whole")
+
+    def cut(record: Record) -> None:
+        save_checkpoint(training, tmp_path / "cut" / "checkpoint.npz")
+        if record.epoch == 4:
+            raise KeyboardInterrupt
+
+    training = open_training("adder", seed=2, epochs=6)
+    with pytest.raises(KeyboardInterrupt):
+        train(training, tmp_path / "cut", each=cut)
+    with pytest.raises(
+        TrainingError, match=r"must be a folder without a checkpoint; --resume goes on, or choose another$"
+    ):
+        tw.fit("adder", seed=2, epochs=6, to=tmp_path / "cut")
+    again = tw.fit("adder", seed=2, epochs=6, to=tmp_path / "cut", resume=True)
+    assert all(np.array_equal(again.weights[name], array) for name, array in whole.weights.items())
+    assert [record.loss for record in again.history] == [record.loss for record in whole.history]
+    tables = [(tmp_path / name / "history.csv").read_text().splitlines() for name in ("whole", "cut")]
+    first, second = ([line.rpartition(",")[0] for line in table] for table in tables)
+    assert first == second
+
+
+def test_a_training_that_diverges_says_where_its_last_checkpoint_is(tmp_path: Path) -> None:
+    recipe = tmp_path / "wild.toml"
+    recipe.write_text(
+        'title = "wild"\nbatch = 32\nepochs = 9\nloss = "mean_squared_error"\nnetwork = {layers = [9, 8, 5]}\n'
+        'data = {kind = "adder"}\noptimiser = {method = "sgd", rate = 1e8}\n'
+    )
+    told = CliRunner().invoke(cli, ["train", str(recipe), "--to", str(tmp_path / "to")])
+    assert told.exit_code == 2
+    assert re.fullmatch(
+        r"tilework: every number of a training must stay finite, and at step \d+ the \w+ of? ?[\w.]+ did not; lower "
+        r"the learning rate, 1e\+08; there is no checkpoint yet\n",
+        told.stderr,
+    )
+
+
 def test_a_zoo_network_trains_and_runs_with_its_weights(tmp_path: Path) -> None:
-    weights, recipe = tmp_path / "lenet5.npz", tmp_path / "small.toml"
+    recipe = tmp_path / "small.toml"
     recipe.write_text(
         'title = "small"\nbatch = 50\nepochs = 1\nnetwork = {name = "lenet5"}\n'
         'data = {kind = "digits", train = 500}\noptimiser = {method = "nesterov", rate = 0.02}\n'
     )
-    trained = tw.fit(recipe)
-    trained.save(weights)
+    trained = tw.fit(recipe, to=tmp_path)
     assert trained.accuracy > 0.5
     assert trained.top5 is not None
     assert trained.top5 > trained.accuracy
     assert "trained with 500 of them" in trained.source
-    found = tw.find_weights(tw.load("lenet5"), "lenet5", str(weights))
+    found = tw.find_weights(tw.load("lenet5"), "lenet5", str(tmp_path / "weights.npz"))
     assert all(np.array_equal(found[name], array) for name, array in trained.weights.items())
 
 

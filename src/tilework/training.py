@@ -11,15 +11,19 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from tilework.errors import OutputError, TrainingError
 from tilework.files import replacing
 from tilework.frontend.zoo import network as zoo_network
 from tilework.network.graph import Graph
 from tilework.network.graph_text import parse_graph
 from tilework.plain import columns, dataframe, percent
+from tilework.train.checkpoint import Checkpoints
+from tilework.train.checkpoint import resume as restore
 from tilework.train.evaluate import Evaluator, accuracy
 from tilework.train.fit import Record, Training
-from tilework.train.fit import fit as run
+from tilework.train.fit import fit as go_on
 from tilework.train.layers import connected, convolutional
+from tilework.train.logs import EventLog, write_csv
 from tilework.train.parameters import Array
 from tilework.train.race import Course
 from tilework.train.recipe import Recipe, load_recipe
@@ -28,6 +32,9 @@ from tilework.train.speedup import Comparison, compare
 from tilework.train.study import Study, load_study
 
 SHOWN = 12  # epochs in a table
+CHECKPOINT, WEIGHTS, HISTORY = "checkpoint.npz", "weights.npz", "history.csv"
+
+Each = Callable[[Record], None]
 
 
 @dataclass(frozen=True)
@@ -119,18 +126,71 @@ def fit(
     seed: int = 0,
     data: str | Path | Data | None = None,
     epochs: int | None = None,
-    each: Callable[[Record], None] = lambda record: None,
+    to: str | Path | None = None,
+    resume: bool = False,
+    each: Each = lambda record: None,
 ) -> Trained:
     """Train by a recipe: one of those that come with Tilework by name, a TOML file, or a `Recipe`.
 
     The same recipe, seed and data give the same weights. `data` is a folder, for digits and pictures, or data of one's
-    own; `epochs` takes the place of the recipe's. `each` is called after every epoch.
+    own; `epochs` takes the place of the recipe's. `each` is called after every epoch. In the folder `to` are kept a
+    checkpoint, from which `resume` goes on bit by bit after whatever ended the training, the weights, and the records
+    as history.csv and for TensorBoard.
     Raises TrainingError, DataError, NetworkError: for a recipe, data or a network that are not as they must be or don't
-    fit each other, and TrainingError where a number doesn't stay finite.
+    fit each other; TrainingError where a number doesn't stay finite; OutputError for a folder that can't be written.
     """
     training = open_training(recipe, seed, data, epochs)
-    run(training, each)
-    return result(training)
+    run(training, to, resume, each)
+    return result(training, to)
+
+
+def run(
+    training: Training,
+    to: str | Path | None = None,
+    resume: bool = False,
+    each: Each = lambda record: None,
+    stepped: Callable[[Training], None] = lambda training: None,
+) -> None:
+    """Go on to the end, with the folder `to` kept up to date; `stepped` is called after every step."""
+    if to is None:
+        if resume:
+            raise TrainingError("a training goes on from a folder, not from nothing; give the one it was written to")
+        go_on(training, each, stepped)
+        return
+    folder = _folder(Path(to))
+    checkpoint = folder / CHECKPOINT
+    if resume and checkpoint.exists():
+        restore(training, checkpoint)
+    elif checkpoint.exists():
+        raise TrainingError(f"{folder} must be a folder without a checkpoint; --resume goes on, or choose another")
+    kept, events = Checkpoints(checkpoint), EventLog(folder, training.history)
+
+    def told(record: Record) -> None:
+        events.add(record)
+        write_csv(training.history, folder / HISTORY)
+        each(record)
+
+    def moved(now: Training) -> None:
+        kept.stepped(now)
+        stepped(now)
+
+    try:
+        go_on(training, told, moved)
+    except TrainingError as error:
+        raise TrainingError(f"{error}; {_left(checkpoint)}") from None
+
+
+def _left(checkpoint: Path) -> str:
+    return f"the last good checkpoint is {checkpoint}" if checkpoint.exists() else "there is no checkpoint yet"
+
+
+def _folder(path: Path) -> Path:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise OutputError(f"{path} must be a folder that can be made, not one with '{reason}'; change it") from None
+    return path
 
 
 def open_training(
@@ -180,12 +240,12 @@ def network_of(recipe: Recipe, data: Data) -> Graph:
     return convolutional(*sizes, wanted.activation, wanted.dropout, recipe.loss)
 
 
-def result(training: Training) -> Trained:
-    """What a training has come to, tested."""
+def result(training: Training, to: str | Path | None = None) -> Trained:
+    """What a training has come to, tested; its weights in the folder `to`, if there is one."""
     test, best = training.data.test, training.best_record
     weights = {name: array.copy() for name, array in training.weights.items()}
     outputs, classes = Evaluator(training.graph, weights).outputs(test), len(test.classes)
-    return Trained(
+    trained = Trained(
         training.recipe,
         training.seed,
         training.graph,
@@ -199,3 +259,6 @@ def result(training: Training) -> Trained:
         training.reached if training.recipe.target else None,
         training.data.source,
     )
+    if to is not None:
+        trained.save(Path(to) / WEIGHTS)
+    return trained

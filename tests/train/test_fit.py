@@ -124,7 +124,6 @@ def test_numbers_that_are_not_finite_stop_it_with_step_and_layer() -> None:
     now = training(examples=examples, optimiser={"method": "sgd", "rate": 1e38}, schedule={}, augment={})
     before = now.parameters.values.copy()
     with (
-        np.errstate(all="ignore"),
         pytest.raises(
             TrainingError,
             match=r"^every number of a training must stay finite, and at step [23] the (weight|value of) .* did not; "
@@ -148,7 +147,6 @@ def test_the_first_that_is_not_finite_is_named(name: str, value: float, what: st
     now.parameters.arrays["fc2.weight"][...] = 3
     values = now.parameters.values.copy()
     with (
-        np.errstate(all="ignore"),
         pytest.raises(TrainingError, match=rf"at step 1 {what} did not; lower the learning rate, 0\.1$"),
     ):
         now.advance()

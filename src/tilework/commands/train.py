@@ -7,9 +7,8 @@ import click
 from tilework.commands.options import json_option, print_json
 from tilework.commands.progress import progress
 from tilework.train.fit import Training
-from tilework.train.fit import fit as run
 from tilework.train.recipe import load_recipe, recipe_names
-from tilework.training import open_training, result
+from tilework.training import open_training, result, run
 
 
 @click.command()
@@ -17,10 +16,21 @@ from tilework.training import open_training, result
 @click.option("--seed", type=click.IntRange(0), default=0, metavar="N", help="Of weights, order and changes (0).")
 @click.option("--data", metavar="FOLDER", help="Where MNIST's four files are, or data in the same form.")
 @click.option("--epochs", type=click.IntRange(1), metavar="N", help="Instead of the recipe's.")
-@click.option("--weights", metavar="FILE.npz", help="Where to write the trained weights.")
+@click.option(
+    "--to",
+    metavar="FOLDER",
+    help="Keep a checkpoint, weights.npz, history.csv and a log for TensorBoard there.",
+)
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint in that folder, if there is one.")
 @json_option
 def train(
-    recipe: str | None, seed: int, data: str | None, epochs: int | None, weights: str | None, as_json: bool
+    recipe: str | None,
+    seed: int,
+    data: str | None,
+    epochs: int | None,
+    to: str | None,
+    resume: bool,
+    as_json: bool,
 ) -> None:
     """Train the network of RECIPE, or of a recipe of your own; without one, list the recipes.
 
@@ -30,8 +40,8 @@ def train(
     Examples:
       tilework train
       tilework train adder
-      tilework train lenet5-4000 --weights lenet5.npz
-      tilework run lenet5 --weights lenet5.npz --input examples/digits.png
+      tilework train lenet5-4000 --to trained
+      tilework run lenet5 --weights trained/weights.npz --input examples/digits.png
     """
     if recipe is None:
         _list(as_json)
@@ -42,10 +52,8 @@ def train(
         def stepped(now: Training) -> None:
             moved(now.steps, now.total_steps)
 
-        run(training, stepped=stepped)
-    trained = result(training)
-    if weights:
-        trained.save(weights)
+        run(training, to, resume, stepped=stepped)
+    trained = result(training, to)
     if as_json:
         print_json({"recipe_name": recipe, **trained.to_dict()})
     else:

@@ -143,8 +143,9 @@ class Training:
         images, labels = next(self._open)
         images, targets = images.reshape(-1, *self._shape), self._targets[labels]
         rate, step = self.rate(self.steps), self._step(len(images))
-        loss = step(images, targets)
-        self._check(loss, images, targets)
+        with np.errstate(all="ignore"):  # what isn't finite is looked for
+            loss = step(images, targets)
+            self._check(loss, images, targets)
         self.optimiser.update(rate)
         if self.recipe.focus < 1:
             first = self.place * len(images)

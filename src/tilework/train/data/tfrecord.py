@@ -93,7 +93,7 @@ def write_tfrecord(path: str | Path, examples: Iterable[Mapping[str, Any]]) -> i
     with replacing(path) as plain:
         packed = gzip.GzipFile("", "wb", fileobj=plain, mtime=0) if str(path).endswith(".gz") else None
         for count, example in enumerate(examples, 1):
-            _write_record(packed or plain, encode_example(example, f"record {count}"))
+            (packed or plain).write(framed(encode_example(example, f"record {count}")))
         if packed:
             packed.close()
     return count
@@ -158,10 +158,10 @@ def _opened(path: str | Path) -> Iterator[BinaryIO]:
         raise DataError(f"{path} must be a readable file, not one with '{error.strerror}'; give another") from None
 
 
-def _write_record(file: BinaryIO | gzip.GzipFile, record: bytes) -> None:
+def framed(record: bytes) -> bytes:
+    """A record as it stands in a file, between its length and the checksums."""
     length = pack("<Q", len(record))
-    file.write(length + pack("<I", masked_crc32c(length)))
-    file.write(record + pack("<I", masked_crc32c(record)))
+    return length + pack("<I", masked_crc32c(length)) + record + pack("<I", masked_crc32c(record))
 
 
 def encode_example(example: Mapping[str, Any], name: str = "the example") -> bytes:
