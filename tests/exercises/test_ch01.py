@@ -93,7 +93,7 @@ def test_the_serial_time_is_the_sum_of_its_instructions(answer: Answer) -> None:
 
 def test_without_the_picture_it_runs_on_random_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     exercise = load_exercise("1.10")
-    monkeypatch.setitem(exercise.answer.__globals__, "PICTURE", Path("nowhere"))
+    monkeypatch.setitem(exercise.compute.__globals__, "PICTURE", Path("nowhere"))
     ran = exercise.answer()["run"]
     assert ran["input"] == "random pixels (seed 0)"
     assert len(ran["digits"]) == 1

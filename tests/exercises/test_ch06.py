@@ -35,7 +35,7 @@ def network(weights: Any, image: Array) -> Array:
 
 
 def test_the_values_are_those_of_the_network(answer: Answer) -> None:
-    graph = tw.parse_graph(load_exercise("6.5").answer.__globals__["NETWORK"])
+    graph = tw.parse_graph(load_exercise("6.5").compute.__globals__["NETWORK"])
     image = np.random.default_rng(0).random((1, 4, 8, 8), dtype=np.float32)
     wanted = network(tw.find_weights(graph, "", seed=0), image[0])
     np.testing.assert_allclose(answer["values"], wanted, rtol=1e-4, atol=1e-5)

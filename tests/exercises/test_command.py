@@ -122,3 +122,42 @@ def test_no_exercises_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert result.stderr == (
         "tilework: the exercises must lie in the package or in its repository, not be left out; install again\n"
     )
+
+
+LONG = '''"""9.9: a test."""
+TITLE, QUESTION, NOTICE = "Slow", "How slow?", "Very."
+
+
+def answer() -> dict[str, int]:
+    return {"seconds": 100}
+
+
+def text(answer: dict[str, int]) -> str:
+    return f"{answer['seconds']} s"
+'''
+
+
+def test_an_answer_that_takes_long_is_stored_and_computed_afresh(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ch09").mkdir()
+    (tmp_path / "ch09" / "ex9_9.py").write_text(LONG)
+    monkeypatch.setattr(exercise, "PLACES", (tmp_path,))
+    assert run("9.9", "--full").stderr == (
+        "tilework: --full goes with an exercise that takes long, not with 9.9; leave it out\n"
+    )
+    assert "100 s" in run("9.9").stdout
+    stored = {"answer": {"seconds": 99}, "command": "tilework exercise 9.9 --full", "date": "2026-01-31"}
+    (tmp_path / "ch09" / "ex9_9.json").write_text(json.dumps({"number": "9.9", **stored}))
+    assert "99 s\n\nMade by 'tilework exercise 9.9 --full' on 2026-01-31.\n" in run("9.9").stdout
+    document = json.loads(run("9.9", "--json").stdout)
+    assert {key: document[key] for key in stored} == stored
+    fresh = json.loads(run("9.9", "--full", "--json").stdout)
+    assert fresh["answer"] == {"seconds": 100}
+    assert fresh["command"] == stored["command"]
+    assert fresh["date"] > stored["date"]
+
+
+def test_full_must_come_with_an_exercise_and_without_a_program() -> None:
+    assert run("--full").stderr == "tilework: --full must come with an exercise: tilework exercise 3.10 --full\n"
+    assert "--mine must come alone, without --network, --full and -o" in run("7.8", "--mine", "x", "--full").stderr
