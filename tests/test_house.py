@@ -33,11 +33,11 @@ LEVELS = (  # a folder may import those of the levels before its own, and itself
 TOGETHER = {("commands", "cli"), ("cli", "commands"), ("__main__", "cli")}  # of one level, and yet
 
 USERS = {  # which files may import a package that isn't Python's own, by how their path begins
-    "PIL": ("commands/", "frontend/", "pixels.py"),
+    "PIL": ("commands/", "frontend/", "pixels.py", "train/data/"),
     "click": ("commands/", "cli.py"),
     "matplotlib": ("report/",),
     "mlxtend": ("train/data/",),
-    "msgspec": ("machine/", "isa/", "train/recipe", "training.py"),
+    "msgspec": ("machine/", "isa/", "train/recipe", "train/study.py", "training.py"),
     "numpy": ("",),
     "onnx": ("frontend/to_onnx", "frontend/from_onnx", "frontend/onnx_runtime.py"),
     "onnxruntime": ("frontend/onnx_runtime.py",),

@@ -24,6 +24,7 @@ RECIPE = """
 title = "killed"
 batch = 32
 epochs = {epochs}
+focus = {focus}
 loss = "binary_cross_entropy"
 initial = "xavier"
 smoothing = 0.05
@@ -48,9 +49,9 @@ print("done", flush=True)
 """
 
 
-def recipe(folder: Path, method: str = "adam", epochs: int = 40) -> Path:
+def recipe(folder: Path, method: str = "adam", epochs: int = 40, focus: float = 1.0) -> Path:
     path = folder / "recipe.toml"
-    path.write_text(RECIPE.format(method=method, epochs=epochs))
+    path.write_text(RECIPE.format(method=method, epochs=epochs, focus=focus))
     return path
 
 
@@ -67,10 +68,10 @@ def numbers(training: Training) -> list[Any]:
     return [training.steps, records, {name: array.tobytes() for name, array in arrays.items()}]
 
 
-@pytest.mark.parametrize("method", ["adam", "muon", "shampoo"])
+@pytest.mark.parametrize(("method", "focus"), [("adam", 1.0), ("muon", 1.0), ("shampoo", 1.0), ("nesterov", 0.9)])
 @pytest.mark.parametrize("steps", [1, 3, 8])
-def test_it_goes_on_at_any_step_bit_by_bit(tmp_path: Path, method: str, steps: int) -> None:
-    path, checkpoint = recipe(tmp_path, method, epochs=5), tmp_path / "checkpoint.npz"
+def test_it_goes_on_at_any_step_bit_by_bit(tmp_path: Path, method: str, focus: float, steps: int) -> None:
+    path, checkpoint = recipe(tmp_path, method, epochs=5, focus=focus), tmp_path / "checkpoint.npz"
     first = open_training(path, seed=4)
     for _ in range(steps):
         first.advance()

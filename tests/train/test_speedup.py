@@ -90,7 +90,7 @@ def test_focus_takes_the_examples_of_the_largest_losses() -> None:
     losses = training.last_losses.copy()
     assert np.isfinite(losses).all()
     training.advance()
-    kept = set(training._order.tolist())
+    kept = set(training.order.tolist())
     assert kept == set(np.argsort(losses)[-60:].tolist())
     for _ in range(5):
         training.advance()
@@ -102,7 +102,7 @@ def test_losses_are_those_of_each_example() -> None:
     training = Training(COURSE.graph, recipe(focus=0.5), DATA, 0)
     before = {name: array.copy() for name, array in training.parameters.weights.items()}
     training.move()
-    places = training._order[:10]
+    places = training.order[:10]
     x = DATA.train.images[places]
     hidden = np.maximum(x @ before["fc1.weight"].T + before["fc1.bias"], 0)
     logits = hidden @ before["fc2.weight"].T + before["fc2.bias"]

@@ -28,6 +28,7 @@ from tilework.train.recipe import recipe_hash
 
 FORM = 1  # of the file, raised when older readers can't read it
 STATE, PARAMETERS, OPTIMISER, BUFFER, BEST = "state", "parameters", "optimiser:", "buffer:", "best:"
+ORDER, LOSSES = "order", "losses"  # of the examples
 DAMAGED = (BadZipFile, zlib.error, ValueError, KeyError, EOFError, NotImplementedError, MemoryError, RecursionError)
 
 
@@ -90,6 +91,7 @@ def identity(training: Training) -> str:
 def _arrays(training: Training) -> dict[str, Array]:
     return {
         PARAMETERS: training.parameters.values,
+        **({ORDER: training.order, LOSSES: training.last_losses} if training.recipe.focus < 1 else {}),
         **{BUFFER + name: array for name, array in training.parameters.buffers.items()},
         **{OPTIMISER + name: array for name, array in training.optimiser.state().items()},
         **{BEST + name: array for name, array in training.best.items()},
@@ -118,6 +120,9 @@ def _restore(training: Training, state: dict[str, Any], arrays: dict[str, Array]
     for name, buffer in training.parameters.buffers.items():
         _copy(buffer, arrays[BUFFER + name])
     training.optimiser.restore(_named(arrays, OPTIMISER))
+    if training.recipe.focus < 1:
+        training.order = arrays[ORDER]
+        _copy(training.last_losses, arrays[LOSSES])
     training.best = _named(arrays, BEST)
     training.generator.bit_generator.state = state["generator"]
     training.history = [Record(**record) for record in state["history"]]

@@ -70,7 +70,7 @@ class Training:
         self.evaluator = Evaluator(graph, self.parameters.weights)
         self._sample = _sample(data)
         self._open: Iterator[tuple[Array, Array]] | None = None
-        self._order = np.empty(0, np.int64)  # of the examples in this epoch
+        self.order = np.empty(0, np.int64)  # of the examples in this epoch
         self.epoch = self.place = self.steps = 0  # epochs done, batches done of this one, steps done
         self.losses = self.seconds = 0.0  # the sum over this epoch's batches; the time taken
         self.history: list[Record] = []
@@ -86,11 +86,13 @@ class Training:
 
     def _begin_epoch(self) -> Iterator[tuple[Array, Array]]:
         batches = self._batches(self.epoch)
-        self._order = batches.order(self.epoch)
+        if self.place and self.recipe.focus < 1:  # the losses it was chosen by are no more
+            return batches.epoch(self.epoch, self.place, self.order)
+        self.order = batches.order(self.epoch)
         if self.epoch and self.recipe.focus < 1:
-            hardest = np.argsort(-self.last_losses[self._order], kind="stable")
-            self._order = self._order[np.sort(hardest[: round(self.recipe.focus * len(self._order))])]
-        return batches.epoch(self.epoch, self.place, self._order)
+            hardest = np.argsort(-self.last_losses[self.order], kind="stable")
+            self.order = self.order[np.sort(hardest[: round(self.recipe.focus * len(self.order))])]
+        return batches.epoch(self.epoch, self.place, self.order)
 
     def _step(self, batch: int) -> TrainingStep:
         if batch not in self._steps:
@@ -149,7 +151,7 @@ class Training:
         self.optimiser.update(rate)
         if self.recipe.focus < 1:
             first = self.place * len(images)
-            self.last_losses[self._order[first : first + len(images)]] = step.values[TERMS].sum(1)
+            self.last_losses[self.order[first : first + len(images)]] = step.values[TERMS].sum(1)
         self.steps, self.place, self.losses = self.steps + 1, self.place + 1, self.losses + loss
         return rate
 
