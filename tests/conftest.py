@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+ROOT = Path(__file__).resolve().parents[1]
+Script = Callable[[str], ModuleType]
 
 
 @pytest.fixture(scope="session")
-def models() -> Any:
+def script() -> Script:
+    """A Python file of the repository that is in no package, by its path, as a module."""
+
+    def loaded(path: str) -> ModuleType:
+        name = path.removesuffix(".py").replace("/", "_")
+        spec = spec_from_file_location(name, ROOT / path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = sys.modules[name] = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return loaded
+
+
+@pytest.fixture(scope="session")
+def make_docs(script: Script) -> ModuleType:
+    return script("scripts/make_docs.py")
+
+
+@pytest.fixture(scope="session")
+def models(script: Script) -> Any:
     """torchvision.models, also where torchvision's compiled operators don't match this torch: models need none."""
     pytest.importorskip("torch", reason="PyTorch is not installed")
     if find_spec("torchvision") is None:
         pytest.skip("torchvision is not installed")
-    spec = spec_from_file_location("torchvision_models", BENCHMARKS / "torchvision_models.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.torchvision_models()
+    return script("benchmarks/torchvision_models.py").torchvision_models()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from importlib.util import module_from_spec, spec_from_file_location
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import run
 from typing import Any
@@ -15,13 +15,8 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
-def zigzag() -> Any:
-    spec = spec_from_file_location("zigzag_benchmark", BENCHMARKS / "zigzag.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules["zigzag_benchmark"] = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def zigzag(script: Callable[[str], Any]) -> Any:
+    return script("benchmarks/zigzag.py")
 
 
 def cells(line: str) -> list[str]:

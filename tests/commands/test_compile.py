@@ -98,6 +98,13 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     assert len(result.stderr.strip().splitlines()) == 1
 
 
+def test_a_program_under_another_name(tmp_path: Path) -> None:
+    result = call("compile", "lenet5", "-o", tmp_path / "out.txt")
+    assert result.exit_code == 2
+    assert result.stderr == f"tilework: the executable's name must end in .tile, unlike {str(tmp_path / 'out.txt')!r}\n"
+    assert not list(tmp_path.iterdir())
+
+
 def test_trace_is_written_whole(tmp_path: Path) -> None:
     call("compile", "lenet5", "-o", tmp_path / "lenet5.tile")
     result = call("simulate", tmp_path / "lenet5.tile", "--trace", tmp_path / "t.json", "--timeline")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,21 +20,9 @@ from tilework.network.execute import execute
 from tilework.network.graph_text import parse_graph
 
 
-def sweep() -> Any:
-    path = Path(__file__).parents[2] / "benchmarks" / "coverage.py"
-    spec = importlib.util.spec_from_file_location("coverage_sweep", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules["coverage_sweep"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-SWEEP = sweep()
-
-
-def test_blocks_of_torch_compile_with_their_values() -> None:
-    found = {name: SWEEP.look_at(name, make) for name, make in SWEEP.blocks()}
+def test_blocks_of_torch_compile_with_their_values(script: Callable[[str], Any]) -> None:
+    sweep = script("benchmarks/coverage.py")
+    found = {name: sweep.look_at(name, make) for name, make in sweep.blocks()}
     assert {name: outcome.how for name, outcome in found.items() if outcome.how != "wholly"} == {
         "embedding and linear": "with the host",
         "upsampling, bilinear": "the host's alone",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import warnings
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError
@@ -25,14 +25,9 @@ FOUND = {  # the import that tells whether a tool runs here
 
 
 @pytest.fixture(scope="module")
-def benchmark() -> ModuleType:
+def benchmark(script: Callable[[str], ModuleType]) -> ModuleType:
     """benchmarks/disagreements.py, which runs the tools."""
-    spec = importlib.util.spec_from_file_location("disagreements", ROOT / "benchmarks" / "disagreements.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("benchmarks/disagreements.py")
 
 
 def require(tool: str, benchmark: ModuleType) -> None:

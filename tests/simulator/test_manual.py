@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -23,16 +22,6 @@ SINGLE = re.findall(r"^\| `([^`]+)` \|.*\| (\d+) \|$", MANUAL.partition("### Sin
 EXAMPLES = re.findall(
     r"<!-- example: (\d+) cycles -->\n```\n(.*?)```.*?<!-- timeline -->\n```\n(.*?)\n```", MANUAL, re.DOTALL
 )
-
-
-@pytest.fixture(scope="module")
-def make_docs() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_docs", ROOT / "scripts" / "make_docs.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_the_tables_are_those_of_the_code(make_docs: ModuleType) -> None:

@@ -19,6 +19,7 @@ from tilework.commands.reading import calibrated
 from tilework.commands.segments import on_the_host, warn
 from tilework.commands.sharing import compile_options
 from tilework.compiler.pipeline import STAGES
+from tilework.errors import OutputError
 from tilework.executable import Executable, compile_network, find_weights
 from tilework.frontend.resolve import resolve
 
@@ -52,6 +53,8 @@ def compile(
       tilework compile lenet5 --for dlp-s --stage lower
       tilework compile resnet50 --batch 4 --for dlp-m4 --split data
     """
+    if output and not output.endswith(".tile"):
+        raise OutputError(f"the executable's name must end in .tile, unlike {output!r}")
     graph = resolve(network, batch, inputs)
     warn(graph)
     with progress("compiling") as moved:
