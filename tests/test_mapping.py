@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from math import prod
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
+from tilework.frontend.weight_files import seeded
+from tilework.frontend.zoo import network
 from tilework.isa.tile_language import parse_tiles
 from tilework.machine.load import load_machine
-from tilework.mapping import MappedProduct, map_product
+from tilework.mapping import MappedProduct, map_layer, map_product
 from tilework.simulator.tile_time import simulate_tiles
 
 RANDOM = Random(7)
@@ -71,6 +75,27 @@ def test_compressed_operands(skip: str, part: int) -> None:
     assert mapped.found.bound_cycles == max(Fraction(1024 * 256 * 128, part * 256), Fraction(moved, 64))
     assert mapped.time.cycles < mapped.found.bound_cycles * Fraction(1001, 1000)
     assert mapped.time.cycles == mapped.found.cycles
+
+
+@pytest.mark.parametrize("machine", ["dlp-s", "dlp-m4"])
+@pytest.mark.parametrize(("skip", "part"), [("none", 1), ("inputs", 2), ("weights", 4), ("both", 8)])
+def test_a_layer_with_compressed_operands(skip: str, part: int, machine: str) -> None:
+    """Half of the inputs and a fourth of the weights come in; bias and outputs are whole."""
+    graph = network("alexnet")
+    shares: dict[str, Any] = {"input_share": Fraction(1, 2), "weight_share": Fraction(1, 4), "skip": skip}
+    mapped = map_layer(graph, seeded(graph), "conv2", machine, **shares)
+    (node,) = (node for node in graph.nodes if node.name == "conv2")
+    inputs, weights, bias, outputs = (graph.tensors[name].elements for name in (*node.inputs, "conv2"))
+    record, time = mapped.to_dict(), simulate_tiles(parse_tiles(mapped.program), mapped.machine)
+    assert record["compulsory_bytes"] == 2 * inputs + weights + 4 * bias + 4 * outputs
+    assert time.bytes_in + time.bytes_out >= record["compulsory_bytes"]
+    assert time.bytes_out == 4 * outputs
+    macs = graph.tensors["conv2"].elements * prod(graph.tensors[node.inputs[1]].shape[1:])
+    assert macs / part <= time.macs < 1.001 * macs / part
+    assert mapped.found.cycles == time.cycles
+    assert record["achieved_over_bound"] < 1.01
+    for memory, size in mapped.capacities.items():
+        assert mapped.found.peak_bytes[memory] <= size
 
 
 @pytest.mark.parametrize(("dtype", "each", "output"), [("fp16", 2, 2), ("int8", 1, 4)])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as Table
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from tilework.compiler.map import Mapping, best_mapping, serial_mapping
@@ -123,18 +123,26 @@ def map_product(
 
 
 def map_layer(
-    graph: Graph, weights: Weights, layer: str, machine: str | Machine = "dlp-s", *, dtype: str | None = None
+    graph: Graph,
+    weights: Weights,
+    layer: str,
+    machine: str | Machine = "dlp-s",
+    *,
+    dtype: str | None = None,
+    input_share: Fraction | int = 1,
+    weight_share: Fraction | int = 1,
+    skip: str = "none",
 ) -> MappedProduct:
     """The best program that is found for a node of a network: a sum of products, with the pointwise work after it.
 
-    The dtype is fp32, if the machine has it and none is named. Raises CompileError for a node that isn't there or is no
-    sum of products, and for what does not fit on the machine.
+    The choices are those of `map_product`; the weights' own zeros play no part. Raises CompileError for a node that
+    isn't there or is no sum of products, and for what cannot be, or does not fit on the machine.
     """
     on = load_machine(machine) if isinstance(machine, str) else machine
     group = layer_group(graph, weights, layer)
-    return _mapped(
-        on, *layer_problems(group, dtype or _own_dtype(on)), layer=f"{graph.name}:{layer}, {group.operation}"
-    )
+    compressed = partial(replace, input_share=Fraction(input_share), weight_share=Fraction(weight_share), skip=skip)
+    views = map(compressed, layer_problems(group, dtype or _own_dtype(on)))
+    return _mapped(on, *views, layer=f"{graph.name}:{layer}, {group.operation}")
 
 
 def _own_dtype(machine: Machine) -> str:

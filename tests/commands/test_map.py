@@ -66,7 +66,10 @@ def test_text_is_a_program_and_its_figures() -> None:
             "norm1 must be a sum of products to be mapped, not local_response_norm; name another layer",
         ),
         (["1,1,1", "--batch", "2"], "--batch must go with a layer, not with M,K,N; leave it out"),
-        (["lenet5:conv1", "--skip", "both"], "shares and --skip must go with M,K,N, not with a layer; leave them out"),
+        (
+            ["lenet5:conv1", "--weight-share", "2"],
+            "a share must be above 0 and at most 1, not 2; write it as 0.25 or 1/4",
+        ),
         (["0,1,2"], "a size must be between 1 and 1,000,000, not 0; take another product"),
         (
             ["1,1,1", "--input-share", "1/0"],

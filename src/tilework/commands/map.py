@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from typing import Any
 
 import click
 
@@ -11,7 +12,7 @@ from tilework.commands.options import json_option, print_json
 from tilework.commands.progress import working
 from tilework.compiler.map_problem import SKIPS
 from tilework.errors import CompileError
-from tilework.mapping import MappedProduct, map_layer, map_product
+from tilework.mapping import map_layer, map_product
 
 _SIZES = re.compile(r"(\d{1,9}),(\d{1,9}),(\d{1,9})", re.ASCII)
 _SHARE = re.compile(r"\d{1,9}(\.\d{1,9}|/\d{1,9})?", re.ASCII)
@@ -46,31 +47,23 @@ def map(
       tilework map 1024,256,128 --input-share 1/2 --weight-share 1/4 --skip both
       tilework map alexnet:conv2 --on dlp-m4 --batch 4
     """
+    from tilework.executable import find_weights
+    from tilework.frontend.resolve import resolve
+
     network, colon, layer = work.rpartition(":")
-    compression = (input_share, weight_share, skip)
-    if colon and compression != ("1", "1", "none"):
-        raise CompileError("shares and --skip must go with M,K,N, not with a layer; leave them out")
     if batch is not None and not colon:
         raise CompileError("--batch must go with a layer, not with M,K,N; leave it out")
-    shares = _share(input_share), _share(weight_share)
+    shares: dict[str, Any] = {"input_share": _share(input_share), "weight_share": _share(weight_share), "skip": skip}
     with working(f"mapping {work}"):
         if colon:
-            found = _of_layer(network, layer, machine, dtype, batch)
+            graph = resolve(network, batch)
+            found = map_layer(graph, find_weights(graph, network), layer, machine, dtype=dtype, **shares)
         else:
-            sizes = _sizes(work)
-            found = map_product(*sizes, machine, dtype=dtype, input_share=shares[0], weight_share=shares[1], skip=skip)
+            found = map_product(*_sizes(work), machine, dtype=dtype, **shares)
     if as_json:
         print_json(found.to_dict())
     else:
         click.echo(str(found))
-
-
-def _of_layer(network: str, layer: str, machine: str, dtype: str | None, batch: int | None) -> MappedProduct:
-    from tilework.executable import find_weights
-    from tilework.frontend.resolve import resolve
-
-    graph = resolve(network, batch)
-    return map_layer(graph, find_weights(graph, network, None, None), layer, machine, dtype=dtype)
 
 
 def _sizes(text: str) -> tuple[int, int, int]:
