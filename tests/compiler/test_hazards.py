@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from tilework.compiler.buffers import plan_buffers
 from tilework.compiler.fuse import fuse
-from tilework.compiler.lower import lower
 from tilework.compiler.pipeline import Compilation, compile_graph
+from tilework.compiler.relocate import whole_code
+from tilework.compiler.split import Part
 from tilework.compiler.tile import Tiling
 from tilework.frontend.weight_files import seeded
 from tilework.frontend.zoo import network
@@ -114,7 +115,7 @@ def test_the_tokens_are_needed(slots: tuple[int, ...], small: Callable[..., Mach
     (group,) = fuse(parse_graph(LINEAR))
     tiles = {"n": 1, "k": 2, "c": 5}
     tiling = Tiling(("n", "k", "c"), tiles, 2, (3, 3, 2, 2), slots, 0.0, 1, plan_buffers(group))
-    code = (*lower(group, tiling, {"x": 0, "b": 640, "y": 704}, {1: 1024}), Instruction("end"))
+    code = (*whole_code(Part(group, tiling), {"x": 0, "b": 640, "y": 704}, {1: 1024}), Instruction("end"))
     program = with_depth(Program("g", small(), code, dram_bytes=4096), 64)
     assert find_races(program) == find_hazards(program) == []
     for tokens in ({0, 2}, {1, 3}, {4}, {6}, {7}, {8}):

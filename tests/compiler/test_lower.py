@@ -6,7 +6,8 @@ from textwrap import dedent
 
 from tilework.compiler.buffers import plan_buffers
 from tilework.compiler.fuse import fuse
-from tilework.compiler.lower import lower
+from tilework.compiler.relocate import whole_code
+from tilework.compiler.split import Part
 from tilework.compiler.tile import Tiling
 from tilework.isa.assembly import parse_program, print_program
 from tilework.isa.instruction import Instruction
@@ -21,7 +22,7 @@ def code(
     plan = plan_buffers(group)
     tiling = Tiling(tuple(tiles), tiles, parallel, levels, slots, 0.0, 1, plan)
     packed = {index: 0x1000 for index, buffer in enumerate(plan.buffers) if buffer.packed}
-    instructions = lower(group, tiling, addresses, packed)
+    instructions = whole_code(Part(group, tiling), addresses, packed)
     text = print_program((*instructions, Instruction("end")))
     assert parse_program(text) == (*instructions, Instruction("end"))
     return text

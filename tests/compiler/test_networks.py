@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tilework.compiler.lower import lower
+from tilework.compiler.ahead import plain_home
 from tilework.compiler.pipeline import compile_graph
-from tilework.compiler.relocate import Relocator
+from tilework.compiler.relocate import Relocator, lower_part
 from tilework.executable import compile_network
 from tilework.frontend.weight_files import seeded
 from tilework.isa.table import OPCODES
@@ -171,8 +171,8 @@ def test_what_stands_many_times_is_lowered_once(small: Small) -> None:
     for place, work in enumerate(compilation.works):
         packed = {i: address for (group, _, i), address in compilation.dram.packed.items() if group == place}
         (part,) = work.parts
-        moved = relocator.code(part, compilation.dram.plain, packed, None)
-        assert moved == lower(part.group, part.tiling, compilation.dram.plain, packed)
+        moved = relocator.code(part, plain_home(part), compilation.dram.plain, packed, None)
+        assert moved == lower_part(part, plain_home(part), compilation.dram.plain, packed)
     assert len(relocator.known) <= len(once.works) < len(compilation.works) / 2
 
 

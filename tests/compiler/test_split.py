@@ -25,7 +25,6 @@ from tilework.compiler.tile_front import SLACK
 from tilework.errors import CompileError
 from tilework.frontend.resolve import resolve
 from tilework.frontend.weight_files import seeded
-from tilework.isa.instruction import Instruction
 from tilework.isa.program import Program
 from tilework.machine.load import load_machine
 from tilework.machine.machine import Machine, Sram
@@ -221,23 +220,10 @@ def phases(program: Program) -> int:
 
 
 def backwards(program: Program) -> Program:
-    """The streams one after another from barrier to barrier on one core, the last first."""
-    code: list[Instruction] = []
-    pieces = [_pieces(stream.instructions[:-1]) for stream in reversed(program.streams)]
-    for phase in zip(*pieces, strict=True):
-        for piece in phase:
-            code += [*piece, Instruction("sync")]
-    return replace(program, instructions=(*code, Instruction("end")), others=(), layers=())
-
-
-def _pieces(instructions: tuple[Instruction, ...]) -> list[list[Instruction]]:
-    pieces: list[list[Instruction]] = [[]]
-    for instruction in instructions:
-        if instruction.mnemonic == "barrier":
-            pieces.append([])
-        else:
-            pieces[-1].append(instruction)
-    return pieces
+    """Each core with the code of another one: from barrier to barrier the last is executed first."""
+    first, *codes = (stream.instructions for stream in reversed(program.streams))
+    others = (replace(stream, instructions=code) for stream, code in zip(program.others, codes, strict=True))
+    return replace(program, instructions=first, others=tuple(others), layers=())
 
 
 def assert_close(got: Mapping[str, Array], want: Mapping[str, Array]) -> None:

@@ -72,8 +72,8 @@ PORT = {"name": "x", "shape": [4], "address": 512, "order": [0]}
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (with_manifest(version=4), "its version must be at most 3, not 4; update Tilework, or compile with this one"),
-        (with_manifest(version=2), "its version must be 3, not 2, which is older; compile again"),
+        (with_manifest(version=5), "its version must be at most 4, not 5; update Tilework, or compile with this one"),
+        (with_manifest(version=3), "its version must be 4, not 3, which is older; compile again"),
         (with_manifest(version="1"), "its version must be a number of 1 or more, not '1'; compile again"),
         (with_manifest(format="other"), "its format must be 'tilework-program', not 'other'; compile again"),
         (with_manifest(extra=1), MANIFEST.format("Object contains unknown field `extra`")),

@@ -91,7 +91,7 @@ def test_the_file_is_a_plain_zip(path: Path) -> None:
         assert archive.testzip() is None
         assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         manifest = json.loads(archive.read("manifest.json"))
-    assert (manifest["format"], manifest["version"], manifest["name"]) == ("tilework-program", 3, "random-5")
+    assert (manifest["format"], manifest["version"], manifest["name"]) == ("tilework-program", 4, "random-5")
     assert manifest["machine"]["nram"]["capacity"] == "128 KiB"
     assert manifest["members"]["weights.bin"]["length"] == PROGRAM.weight_bytes
 

@@ -26,6 +26,12 @@ def dram_bytes_bound(group: Group, machine: Machine) -> int:
     return max(group.compulsory_bytes, communication_bytes(group, machine))
 
 
+def ahead_bytes(group: Group, before: Group) -> int:
+    """What a group reads, once, that the group before it doesn't make."""
+    made = {group.output.tensor, before.output.tensor}
+    return sum(size for name, size in group.touched_bytes.items() if name not in made)
+
+
 def communication_bytes(group: Group, machine: Machine) -> int:
     """What the memories on chip force a program to move which computes this group by itself; 0 if that isn't known.
 
@@ -42,15 +48,8 @@ def communication_bytes(group: Group, machine: Machine) -> int:
     inside = iterations_inside(main, {name: group.tensors[name].shape for name in (*operands, main.output.tensor)})
     needed = inside * group.needed_macs // group.macs
     sums = prod(extent for _, extent in main.parallel_loops)
-    read = product_words(needed, memory_bytes(machine) // word, times) - sums
+    read = product_words(needed, machine.on_chip_bytes // word, times) - sums
     return max(0, ceil(word * read) + sum(size for name, size in group.touched_bytes.items() if name not in operands))
-
-
-def memory_bytes(machine: Machine) -> int:
-    """All memory on chip."""
-    core = machine.nram.capacity_bytes + machine.wram.capacity_bytes
-    sram = machine.sram.capacity_bytes if machine.sram else 0
-    return machine.clusters * (machine.cores * core + sram)
 
 
 def product_words(macs: int, memory_words: int, reuse: int = 1) -> float:

@@ -16,13 +16,14 @@ ENOUGH = 6
 
 
 def lower_chain(layouts: Sequence[Layout], plain: dict[str, int], packed: dict[int, int]) -> list[Instruction]:
-    """The instructions of a chain's strips, each ending in a sync; the weights stay from the first to the last.
+    """The instructions of a chain's strips, with a sync between any two; the weights stay from the first to the last.
 
     `plain` gives the DRAM address of each tensor, `packed` that of each packed buffer, the stages' buffers numbered one
     after another. Raises CompileError where it needs too many tokens or an instruction too many loops.
     """
     strips = (_Strip(layout, plain, packed, layout is layouts[0]) for layout in layouts)
-    return [instruction for strip in strips for instruction in strip.code()]
+    first, *others = (strip.code() for strip in strips)
+    return [*first, *(instruction for code in others for instruction in (Instruction("sync"), *code))]
 
 
 class _Strip:
@@ -65,7 +66,6 @@ class _Strip:
             self.out.append(Instruction("endloop"))
         for token, edge in enumerate(self.edges):
             self.signal("wait", self.pieces[edge.target].unit, token, edge.later)
-        self.out.append(Instruction("sync"))
         return self.out
 
     def signal(self, mnemonic: str, unit: str, token: int, times: int = 1) -> None:

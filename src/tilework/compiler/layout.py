@@ -74,7 +74,8 @@ def linear(place: Place, weights: dict[int, int]) -> tuple[int, tuple[int, ...]]
 class Frame:
     """A buffer of a group under its tiling, with its base address on chip; all sizes of one tile in bytes.
 
-    A tile may be part of a larger box on chip, which has `held` places along each axis.
+    A tile may be part of a larger box on chip, which has `held` places along each axis. The first tile lies in slot
+    `turn`.
     """
 
     group: Group
@@ -82,6 +83,7 @@ class Frame:
     index: int
     base: int = 0
     held: tuple[int, ...] = ()
+    turn: int = 0
 
     @property
     def buffer(self) -> Buffer:
@@ -191,7 +193,7 @@ class Frame:
             if self.buffer.packed:
                 weights[depth] = self._held_bytes(1, weights[depth] // self.element_bytes)
         constant, steps = linear(place, weights)
-        constant += offset
+        constant += offset + self.turn * self.slot_bytes
         dtype = dtype or self.tensor.dtype
         if self.slots == 1:
             return Operand(self.buffer.memory, self.base + constant, strides, _trim(steps), dtype=dtype)

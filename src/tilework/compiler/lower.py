@@ -10,10 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from tilework.compiler.buffers import unit_of, whole_words
+from tilework.compiler.ahead import Home
+from tilework.compiler.buffers import unit_of
 from tilework.compiler.emit import Emitter
 from tilework.compiler.group import Group
 from tilework.compiler.layout import Frame, Place, Ring, Run, dense_axes
+from tilework.compiler.split import Part
 from tilework.compiler.tile import Tiling
 from tilework.isa.blocks import BLOCK
 from tilework.isa.instruction import Immediate, Instruction
@@ -29,15 +31,23 @@ class _Item:
     emit: Callable[[], None]
 
 
-def lower(
-    group: Group, tiling: Tiling, plain: dict[str, int], packed: dict[int, int], ring: Ring | None = None
-) -> list[Instruction]:
-    """The group's instructions, ending in a sync.
+@dataclass(frozen=True)
+class Code:
+    """A group's instructions, which begin and end with every unit idle; `ahead`: the loads that come before, by the
+    number of their buffer."""
+
+    steps: list[Instruction]
+    ahead: dict[int, list[Instruction]]
+
+
+def lower(part: Part, home: Home, plain: dict[str, int], packed: dict[int, int], ring: Ring | None = None) -> Code:
+    """The instructions of a part of a group with its buffers in a home; `ahead.ending` is to follow.
 
     `plain` gives the DRAM address of each tensor, `packed` that of each packed buffer of this group. With a `ring` that
     buffer's tiles come from the SRAM; before each chunk of them all cores and the movers meet at a barrier.
     """
-    return Lowering(group, tiling, _allocate(group, tiling), plain, packed, ring).code()
+    lowering = Lowering(part.group, part.tiling, home.frames(part), plain, packed, ring, frozenset(home.early))
+    return lowering.code()
 
 
 class Lowering(Emitter):
@@ -51,23 +61,23 @@ class Lowering(Emitter):
         plain: dict[str, int],
         packed: dict[int, int],
         ring: Ring | None = None,
+        early: frozenset[int] = frozenset(),
     ) -> None:
         super().__init__(group, tiling, frames)
-        self.plain, self.packed, self.ring = plain, packed, ring
+        self.plain, self.packed, self.ring, self.early = plain, packed, ring, early
         self.depth = len(tiling.order)
         self.tokens = self.plan.tokens
+        self.ahead: dict[int, list[Instruction]] = {}
+        self.peeled = max((frames[index].level for index in early), default=0)
 
-    def code(self) -> list[Instruction]:
-        free = [(f.buffer.units[0], t[0], f.slots) for f, t in zip(self.frames, self.tokens, strict=True) if t]
-        for unit, token, slots in free:
-            self.out += [Instruction("post", unit=unit, token=token)] * slots
+    def code(self) -> Code:
+        for frame, tokens in zip(self.frames, self.tokens, strict=True):
+            if tokens:
+                self.out += [Instruction("post", unit=frame.buffer.units[0], token=tokens[0])] * frame.slots
         if self.ring:
             self.out += [BARRIER] * (self.ring.late + (self.tiling.chunks == 1) * self.ring.meetings)
         self.level(())
-        for unit, token, slots in free:
-            self.out += [Instruction("wait", unit=unit, token=token)] * slots
-        self.out.append(Instruction("sync"))
-        return self.out
+        return Code(self.out, self.ahead)
 
     def level(self, place: Place) -> None:
         """Everything inside the loops that `place` stands in: loads, the next loop or the main nest, the rest."""
@@ -94,7 +104,7 @@ class Lowering(Emitter):
         """Loads come first, those with a second slot before those that have to wait for their only one."""
         depth, parallel = len(place), self.tiling.parallel
         items = [
-            _Item(frozenset({("load", i)}), lambda i=i: self.load(self.frames[i], place))  # type: ignore[misc]
+            _Item(frozenset({("load", i)}), lambda i=i: self.bring(self.frames[i], place))  # type: ignore[misc]
             for i, frame in sorted(enumerate(self.frames), key=lambda each: -each[1].slots)
             if frame.buffer.loaded and frame.level == depth
         ]
@@ -122,7 +132,7 @@ class Lowering(Emitter):
         return every | {("store", i) for i, b in enumerate(self.plan.buffers) if b.stored}
 
     def loop(self, place: Place) -> None:
-        for run in self.runs(len(place)):
+        for run in self.runs(place):
             if run.count > 1:
                 self.out.append(Instruction("loop", count=run.count))
             if self.ring and not place and self.tiling.chunks > 1:
@@ -131,17 +141,20 @@ class Lowering(Emitter):
             if run.count > 1:
                 self.out.append(Instruction("endloop"))
 
-    def runs(self, depth: int) -> list[Run]:
-        """The tiles of a loop in runs of equal shape: what is cut off at the border, and whether it comes first."""
-        loop = self.tiling.order[depth]
+    def runs(self, place: Place) -> list[Run]:
+        """The tiles of a loop in runs of equal shape: what is cut off at the border, and whether it comes first; and
+        whether some of its loads have come before."""
+        depth = len(place)
+        loop, peeled = self.tiling.order[depth], depth < self.peeled and _is_first(place)
         tile, extent = self.tiling.tiles[loop], self.group.extents[loop]
         marks = []
         for number in range(self.tiling.count(self.group, depth)):
             size = min(tile, extent - number * tile)
             begins = depth >= self.tiling.parallel and number == 0
-            marks.append((size, begins, tuple(self.clips(depth, loop, number, size))))
+            alone = peeled and number == 0
+            marks.append((size, begins, alone, tuple(self.clips(depth, loop, number, size))))
         runs, start = [], 0
-        for (size, begins, _), same in groupby(marks):
+        for (size, begins, *_), same in groupby(marks):
             count = len(list(same))
             runs.append(Run(start, count, size, begins))
             start += count
@@ -159,6 +172,14 @@ class Lowering(Emitter):
                     constant, weights = frame.corner(axis, ranges)
                     found.append(frame.cut(axis, constant + weights[depth] * number, ranges))
         return found
+
+    def bring(self, frame: Frame, place: Place) -> None:
+        """A tile's load, unless it has come before the group."""
+        code = self.out
+        if frame.index in self.early and _is_first(place):
+            self.out = self.ahead[frame.index] = []
+        self.load(frame, place)
+        self.out = code
 
     def load(self, frame: Frame, place: Place) -> None:
         access = frame.buffer.access
@@ -213,11 +234,6 @@ class Lowering(Emitter):
         self.emit("store", list(loops), [target, frame.operand(place, ())], False)
 
 
-def _allocate(group: Group, tiling: Tiling) -> list[Frame]:
-    top = {"nram": 0, "wram": 0}
-    frames = []
-    for index, buffer in enumerate(tiling.plan.buffers):
-        frame = Frame(group, tiling, index, top[buffer.memory])
-        top[buffer.memory] += whole_words(frame.total_bytes)
-        frames.append(frame)
-    return frames
+def _is_first(place: Place) -> bool:
+    """Whether a place is that of the first tile alone."""
+    return all(run.first == 0 and run.count == 1 for run in place)

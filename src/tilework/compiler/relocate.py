@@ -7,11 +7,13 @@ then moved to where the tensors are.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
+from tilework.compiler.ahead import Home, ending, plain_home
 from tilework.compiler.chain_lower import lower_chain
 from tilework.compiler.chain_part import ChainPart, pieces_of
 from tilework.compiler.layout import Ring
-from tilework.compiler.lower import lower
+from tilework.compiler.lower import Code, lower
 from tilework.compiler.split import Part
 from tilework.isa.instruction import Descriptor, Instruction, Operand
 
@@ -20,10 +22,22 @@ FAR = 1 << 60  # beyond the end of any tensor
 
 @dataclass(frozen=True)
 class _Template:
-    """Code over numbered tensors; `moved` are the places of the instructions that name one's address."""
+    """Code over numbered tensors."""
 
-    code: list[Instruction]
-    moved: list[int]
+    code: Code
+
+    @cached_property
+    def moved(self) -> list[int]:
+        """The places of the steps that name a tensor's address."""
+        return [place for place, instruction in enumerate(self.code.steps) if _is_far(instruction)]
+
+    def at(self, bases: list[int]) -> Code:
+        """The code with tensors in their own places."""
+        steps = list(self.code.steps)
+        for place in self.moved:
+            steps[place] = _moved(steps[place], bases)
+        ahead = self.code.ahead.items()
+        return Code(steps, {i: [_moved(e, bases) if _is_far(e) else e for e in loads] for i, loads in ahead})
 
 
 @dataclass
@@ -32,37 +46,44 @@ class Relocator:
 
     known: dict[object, _Template] = field(default_factory=dict)
 
-    def code(self, part: Part, plain: dict[str, int], packed: dict[int, int], ring: Ring | None) -> list[Instruction]:
-        """What `lower` gives for the part with its tensors at these addresses."""
-        names, key = part.group.names, (part.group.shape, part.tiling.choice, ring)
+    def code(
+        self, part: Part, home: Home | None, plain: dict[str, int], packed: dict[int, int], ring: Ring | None
+    ) -> Code:
+        """What `lower_part` gives for the part with its tensors at these addresses."""
+        names, key = part.group.names, (part.group.shape, part.tiling.choice, ring, home and home.choice)
         template = self.known.get(key)
         if template is None:
-            template = self.known[key] = _template(part, names, ring)
+            template = self.known[key] = _template(part, home, names, ring)
         bases = [plain.get(name, 0) for name in names] + [packed.get(i, 0) for i in range(_buffers(part))]
-        code = list(template.code)
-        for place in template.moved:
-            code[place] = _moved(code[place], bases)
-        return code
+        return template.at(bases)
 
 
 def lower_part(
+    part: Part, home: Home | None, plain: dict[str, int], packed: dict[int, int], ring: Ring | None = None
+) -> Code:
+    """The instructions of a part, be it one of a group, with its buffers in a home, or a chain, which has none."""
+    if isinstance(part, ChainPart):
+        return Code(lower_chain(part.layouts, plain, packed), {})
+    assert home is not None
+    return lower(part, home, plain, packed, ring)
+
+
+def whole_code(
     part: Part, plain: dict[str, int], packed: dict[int, int], ring: Ring | None = None
 ) -> list[Instruction]:
-    """The instructions of a part, be it one of a group or a chain."""
-    if isinstance(part, ChainPart):
-        return lower_chain(part.layouts, plain, packed)
-    return lower(part.group, part.tiling, plain, packed, ring)
+    """The instructions of a part by itself, ending in a sync."""
+    home = None if isinstance(part, ChainPart) else plain_home(part)
+    return [*lower_part(part, home, plain, packed, ring).steps, *ending(part, None, {}), Instruction("sync")]
 
 
 def _buffers(part: Part) -> int:
     return sum(len(piece.tiling.plan.buffers) for piece in pieces_of(part))
 
 
-def _template(part: Part, names: tuple[str, ...], ring: Ring | None) -> _Template:
+def _template(part: Part, home: Home | None, names: tuple[str, ...], ring: Ring | None) -> _Template:
     far = {name: number * FAR for number, name in enumerate(names, 1)}
     packed = {i: (len(names) + 1 + i) * FAR for i in range(_buffers(part))}
-    code = lower_part(part, far, packed, ring)
-    return _Template(code, [place for place, instruction in enumerate(code) if _is_far(instruction)])
+    return _Template(lower_part(part, home, far, packed, ring))
 
 
 def _is_far(instruction: Instruction) -> bool:

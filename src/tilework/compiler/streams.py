@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, chain
 
-from tilework.compiler.bounds import communication_bytes
+from tilework.compiler.ahead import Home, ending, homes
+from tilework.compiler.bounds import ahead_bytes, communication_bytes
 from tilework.compiler.footprint import barriers
-from tilework.compiler.lower import BARRIER
+from tilework.compiler.layout import Ring
+from tilework.compiler.lower import BARRIER, Code
 from tilework.compiler.memory import DramMap
 from tilework.compiler.mover import mover, repeat, rings
 from tilework.compiler.relocate import Relocator
 from tilework.compiler.resident import rest
-from tilework.compiler.split import Work
+from tilework.compiler.split import Part, Work
 from tilework.isa.instruction import Instruction
 from tilework.isa.program import Layer, Stream
 from tilework.machine.machine import Machine
@@ -46,15 +48,33 @@ def _cores(
 ) -> list[list[list[Instruction]]]:
     """The instructions of each core for each group."""
     relocator, packed, whole = Relocator(), _packed(dram), dram.plain | dram.resident
-    codes: list[list[list[Instruction]]] = [[] for _ in range(cores)]
-    for place, (work, wait, ring) in enumerate(zip(works, waits, rings(works, machine), strict=True)):
-        for core, code in enumerate(codes):
-            if core < len(work.parts):
-                steps = relocator.code(work.parts[core], whole, packed[place, core], ring)
-                code.append([*steps[:-1], BARRIER] if wait else steps)
-            else:
-                meetings = work.chunks * ring.meetings + ring.late if ring else 0
-                code.append([*repeat([BARRIER], meetings), *[BARRIER] * wait])
+    every = rings(works, machine)
+    codes = []
+    for core in range(cores):
+        parts = [work.parts[core] if core < len(work.parts) else None for work in works]
+        lies = homes(works, waits, core, machine)
+        made = [
+            relocator.code(part, home, whole, packed[place, core], ring) if part else _idle(work, ring)
+            for place, (work, part, home, ring) in enumerate(zip(works, parts, lies, every, strict=True))
+        ]
+        codes.append(_joined(parts, lies, made, waits))
+    return codes
+
+
+def _idle(work: Work, ring: Ring | None) -> Code:
+    """What a core does that has no part of a group: it meets the others."""
+    return Code(repeat([BARRIER], work.chunks * ring.meetings + ring.late if ring else 0), {})
+
+
+def _joined(
+    parts: Sequence[Part | None], lies: Sequence[Home | None], made: Sequence[Code], waits: Sequence[bool]
+) -> list[list[Instruction]]:
+    """A core's instructions for each group, with what comes early for the one after it."""
+    codes = []
+    following = [*zip(lies[1:], made[1:], strict=True), (None, Code([], {}))]
+    for part, code, wait, (home, later) in zip(parts, made, waits, following, strict=True):
+        last = [BARRIER] * wait if wait or part is None else [Instruction("sync")]
+        codes.append([*code.steps, *ending(part, home, later.ahead), *last])
     return codes
 
 
@@ -62,7 +82,7 @@ def _layers(works: Sequence[Work], codes: list[list[list[Instruction]]], machine
     names = _names(works)
     ends = [[0, *accumulate(map(len, code))] for code in codes]
     bytes_of: dict[object, tuple[int, int]] = {}
-    layers = []
+    layers: list[Layer] = []
     for place, work in enumerate(works):
         group = work.group
         if group.shape not in bytes_of:
@@ -70,7 +90,10 @@ def _layers(works: Sequence[Work], codes: list[list[list[Instruction]]], machine
         first, *others = [(end[place], end[place + 1]) for end in ends]
         once, again = bytes_of[group.shape]
         skipped = group.macs - group.needed_macs if group.blocks.skipped else 0
-        layers.append(Layer(names[place], group.operation, *first, group.macs, once, tuple(others), again, skipped))
+        ahead = ahead_bytes(group, works[place - 1].group) if place else 0
+        layers.append(
+            Layer(names[place], group.operation, *first, group.macs, once, tuple(others), again, skipped, ahead)
+        )
     return tuple(layers)
 
 

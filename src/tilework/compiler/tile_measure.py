@@ -9,7 +9,7 @@ from tilework.compiler.chain_part import pieces_of
 from tilework.compiler.group import Group
 from tilework.compiler.memory import align
 from tilework.compiler.options import Measure
-from tilework.compiler.relocate import lower_part
+from tilework.compiler.relocate import whole_code
 from tilework.compiler.split import Part
 from tilework.compiler.tile import Tiling
 from tilework.compiler.tile_front import OBJECTIVES
@@ -40,4 +40,5 @@ def program_of(part: Part, machine: Machine) -> Program:
     plain = dict(zip(group.names, accumulate(sizes, initial=0), strict=False))
     buffers = [buffer for piece in pieces_of(part) for buffer in piece.tiling.plan.buffers]
     packed = {index: plain[b.access.tensor] for index, b in enumerate(buffers) if b.packed}
-    return Program(group.name, machine, (*lower_part(part, plain, packed), Instruction("end")))
+    code = whole_code(part, plain, packed)
+    return Program(group.name, machine, (*code, Instruction("end")))

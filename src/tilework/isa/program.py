@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tilework.isa.instruction import Instruction
 from tilework.machine.machine import Machine
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 ROLES = ("core", "mover")
 
 
@@ -38,7 +38,8 @@ class Layer:
     `macs` are the contraction's; `compulsory_bytes` are every external input, weight and output once.
     `communication_bytes` are what the memory on chip forces it to move at least, as far as that is known. `others` are
     the instructions of the program's other streams, [first, last) for each in their order. `skipped_macs` of the
-    `macs` are those with pruned weights, where the matrix unit skips zeros.
+    `macs` are those with pruned weights, where the matrix unit skips zeros. Of the compulsory bytes `ahead_bytes` are
+    those that don't depend on the layer before, and so may come before it has ended.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Layer:
     others: tuple[tuple[int, int], ...] = ()
     communication_bytes: int = 0
     skipped_macs: int = 0
+    ahead_bytes: int = 0
 
     @property
     def dram_bytes_bound(self) -> int:

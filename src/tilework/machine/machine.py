@@ -94,6 +94,12 @@ class Machine:
         return self.dram.bandwidth_bytes_per_second / self.clock_hz
 
     @property
+    def on_chip_bytes(self) -> int:
+        """All memory on chip, of every core and cluster."""
+        core = self.nram.capacity_bytes + self.wram.capacity_bytes
+        return self.clusters * (self.cores * core + (self.sram.capacity_bytes if self.sram else 0))
+
+    @property
     def dtype(self) -> str:
         """The dtype that the matrix unit is stated for."""
         return self.matrix.dtypes[0]

@@ -13,7 +13,7 @@ from tilework.simulator import tables
 from tilework.simulator.busy import busy_cycles, busy_shares, by_stream, instruction_cycles
 from tilework.simulator.engine import execute
 from tilework.simulator.functional import decisions
-from tilework.simulator.layer_time import LayerTime, layer_time, peak_cycles
+from tilework.simulator.layer_time import LayerTime, layer_time, least_cycles, peak_cycles
 from tilework.simulator.plan import MAX_INSTRUCTIONS, Plan
 from tilework.simulator.scalar import deciding
 from tilework.simulator.state import Array
@@ -92,7 +92,7 @@ def simulate(
     machine = program.machine
     cost = total(item for stream in plan.streams for item in zip(stream.flow.executions, stream.costs, strict=True))
     layers = tuple(layer_time(layer, plan, run, machine) for layer in program.layers)
-    bound = sum(layer.bound_cycles for layer in layers)
+    bound = least_cycles(program.layers, layers, machine)
     cores = sum(stream.stream.role == "core" for stream in plan.streams)
     busy, counts = busy_cycles(plan, machine), instruction_cycles(plan)
     return Result(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tilework.errors import SimulationError
@@ -18,9 +19,9 @@ from tilework.simulator.timing import Cost, total
 class LayerTime:
     """One layer: from the cycle in which control passes its first instruction to the one after its last.
 
-    With several cores, from the first of them to the last; movers may be ahead. `bound_cycles` is what no program can
-    beat: the layer's MACs at the peak rate of all cores, but those that are skipped, and its `dram_bytes_bound` at full
-    width.
+    With several cores, from the first of them to the last; movers may be ahead. `mac_cycles` are the layer's MACs at
+    the peak rate of all cores, but those that are skipped. `bound_cycles` is what no program can beat: these, or if it
+    is more, the part of its `dram_bytes_bound` that can't come before it begins, at full width.
     """
 
     name: str
@@ -31,6 +32,7 @@ class LayerTime:
     macs: int
     dram_bytes: int
     dram_bytes_bound: int
+    mac_cycles: float
     bound_cycles: float
     busy_cycles: dict[str, int]
 
@@ -49,6 +51,8 @@ def layer_time(layer: Layer, plan: Plan, run: Run, machine: Machine) -> LayerTim
     computing = [part for part in parts if part[0].plan.stream.role == "core"] or parts
     start = min([core.first_passed(first) for core, first, _ in computing], default=_empty(layer, run))
     end = max([core.passed[last - 1] + core.plan.issue_cycles(last - 1) for core, _, last in computing], default=start)
+    arithmetic = _mac_cycles(layer, cost, plan, machine)
+    rest = layer.dram_bytes_bound - min(layer.ahead_bytes, machine.on_chip_bytes)
     return LayerTime(
         name=layer.name,
         operation=layer.operation,
@@ -58,7 +62,8 @@ def layer_time(layer: Layer, plan: Plan, run: Run, machine: Machine) -> LayerTim
         macs=cost.macs,
         dram_bytes=cost.dram_bytes,
         dram_bytes_bound=layer.dram_bytes_bound,
-        bound_cycles=_bound(layer, cost, plan, machine),
+        mac_cycles=arithmetic,
+        bound_cycles=max(arithmetic, rest / machine.dram_bytes_per_cycle),
         busy_cycles=busy_cycles(plan, machine, of_streams),
     )
 
@@ -68,13 +73,26 @@ def peak_cycles(cost: Cost, machine: Machine) -> float:
     return sum(number / machine.macs_per_cycle(dtype) for dtype, number in cost.products.items())
 
 
-def _bound(layer: Layer, cost: Cost, plan: Plan, machine: Machine) -> float:
-    """Its MACs on all cores at the peak of the fastest dtype that it multiplies, but those that may be skipped, and its
-    bytes at full width."""
+def least_cycles(layers: Sequence[Layer], times: Sequence[LayerTime], machine: Machine) -> float:
+    """What no program can beat that computes these layers one after another; docs/bounds.md says why.
+
+    From the last layer to the first: of what its arithmetic doesn't hide as much as can be comes in the time of the
+    layer before, no more than the memory on chip holds.
+    """
+    width, total, carried = machine.dram_bytes_per_cycle, 0.0, 0.0
+    for layer, time in zip(reversed(layers), reversed(times), strict=True):
+        moved = layer.dram_bytes_bound + carried
+        able = min(layer.ahead_bytes + carried, machine.on_chip_bytes)
+        carried = min(able, max(0.0, moved - time.mac_cycles * width))
+        total += max(time.mac_cycles, (moved - carried) / width)
+    return total + carried / width
+
+
+def _mac_cycles(layer: Layer, cost: Cost, plan: Plan, machine: Machine) -> float:
+    """Its MACs on all cores at the peak of the fastest dtype that it multiplies, but those that may be skipped."""
     peak = max([machine.macs_per_cycle(dtype) for dtype in cost.products], default=machine.macs_per_cycle())
     cores = sum(stream.stream.role == "core" for stream in plan.streams)
-    macs = layer.macs - layer.skipped_macs
-    return max(macs / (cores * peak), layer.dram_bytes_bound / machine.dram_bytes_per_cycle)
+    return (layer.macs - layer.skipped_macs) / (cores * peak)
 
 
 def _empty(layer: Layer, run: Run) -> int:
