@@ -155,11 +155,46 @@ def test_a_block_with_a_residual_moves_what_it_must(seed: int, small: Callable[.
     assert cost.dram_bytes == cost.compulsory_bytes == 4 * (2 * 4 * 11 * 9 + 2 * 4 * 6 * 5 + 32 + 8 + 72 + 32)
 
 
+LONG_ROWS = """graph long
+input x float32[1,4,8,40]
+parameter v float32[6,4,3,3]
+parameter w float32[4,6,3,3]
+a = conv2d(x, v, padding=[1,1])
+r = relu(a)
+y = conv2d(r, w, padding=[1,1])
+output y
+"""
+
+
 def test_strips_where_rows_are_too_long(small: Callable[..., Machine]) -> None:
-    graph = parse_graph(BLOCK)
+    graph = parse_graph(LONG_ROWS)
     compilation = chained(graph, small(3600, 1 << 14))
-    configs = [str(chain.tiling) for chain in chains_of(compilation)]
-    assert any("3 strips" in config or "2 strips" in config for config in configs), configs
+    assert ["4 strips of" in str(chain.tiling) for chain in chains_of(compilation)] == [True]
+    assert_right(graph, compilation.program)
+
+
+WIDE = """graph wide
+input x float32[{batch},4,9,10]
+parameter w float32[{channels},4,1,1]
+parameter b float32[{channels}]
+parameter d float32[{channels},1,3,3]
+parameter c float32[{channels}]
+a = conv2d(x, w, b)
+r = relu(a)
+y = conv2d(r, d, c, groups={channels}, stride=[1,2], padding=[1,1])
+output y
+"""
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_strips_of_channels_have_their_own_weights(batch: int, small: Callable[..., Machine]) -> None:
+    """A depthwise convolution's channels are apart from one another, so strips of them compute nothing twice."""
+    graph = parse_graph(WIDE.format(batch=batch, channels=24))
+    compilation = chained(graph, small(5000, 1 << 14))
+    (chain,) = chains_of(compilation)
+    assert "strips of channels" in str(chain.tiling)
+    counts = simulate(compilation.program)
+    assert counts.macs == batch * 9 * 10 * 4 * 24
     assert_right(graph, compilation.program)
 
 

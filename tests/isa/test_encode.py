@@ -45,15 +45,15 @@ EXAMPLES = {
     "contract": "{0} <2, 3> nram.int32 0x40 {{4, 0}} += nram.int8 0x80+(4) mod 64 {{12, 4}} * wram.int8 0x1 {{0, 4}}",
     "vector 1": "{0} <7> nram.bfloat16 0x42 {{4}} = #inf",
     "vector 2": "{0} <7> nram 0x40 {{4}} = #1, nram.int8 0x81 {{8}}",
-    "reduce": "{0} <2, 3> nram 0x40 {{4, 0}} += nram.float16 0x82 {{12, 4}}",
+    "reduce 1": "{0} <2, 3> nram 0x40 {{4, 0}} += nram.float16 0x82 {{12, 4}}",
+    "reduce 2": "{0} <2, 3> nram 0x40 {{4, 0}} += nram.float16 0x82 {{12, 4}}, nram.int8 0x1 {{0, 3}}",
 }
 
 
 def example(mnemonic: str) -> str:
     row = OPCODES[mnemonic]
-    form = {"move": mnemonic, "vector": f"vector {row.sources}", "scalar": f"scalar {row.sources}"}.get(
-        row.form, row.form
-    )
+    numbered = row.form in ("vector", "scalar", "reduce")
+    form = {"move": mnemonic}.get(row.form, f"{row.form} {row.sources}" if numbered else row.form)
     return EXAMPLES[form].format(mnemonic)
 
 

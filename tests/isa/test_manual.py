@@ -55,6 +55,7 @@ def test_the_encoding_s_numbers_are_the_code_s() -> None:
         ("contract", "d = a * b or d += a * b"),
         ("vadd", "d = a, b"),
         ("rsum", "d = a or d += a"),
+        ("rdot", "d = a, b or d += a, b"),
     ],
 )
 def test_the_fields_of_an_instruction(mnemonic: str, fields: str) -> None:

@@ -224,7 +224,7 @@ def test_every_instruction_comes_up() -> None:
     programs = [random_program(seed, machine) for machine in (DLP_S, DLP_M4) for seed in range(80)]
     found = [i for program in programs for stream in program.streams for i in stream.instructions]
     assert {i.mnemonic for i in found} == set(OPCODES)
-    assert {i.mnemonic for i in found if i.accumulate} == {"contract", "rsum", "rmax", "rmin"}
+    assert {i.mnemonic for i in found if i.accumulate} == {"contract", "rsum", "rmax", "rmin", "rdot"}
     operands = [o for i in found if i.descriptor for o in i.descriptor.operands]
     assert {(o.memory, o.dtype) for o in operands} >= {(m, d) for m in ("dram", "nram", "sram") for d in DTYPES}
     assert {o.memory for o in operands if o.register is not None} == set(MEMORIES)

@@ -158,7 +158,7 @@ SCALARS: dict[str, Callable[..., int]] = {
     "sequal": lambda a, b: 1 if a == b else 0,
 }
 ORDER = {"end", "loop", "endloop", "sync", "barrier", "jump", "jumpif", "jumpifnot", "wait", "post"}
-OTHERS = {"load", "store", "fill", "cast", "contract", "vwhere", "sload", "sstore", "rank", "cluster"}
+OTHERS = {"load", "store", "fill", "cast", "contract", "rdot", "vwhere", "sload", "sstore", "rank", "cluster"}
 
 
 @dataclass

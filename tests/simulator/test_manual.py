@@ -58,4 +58,4 @@ def test_a_worked_example(cycles: str, text: str, timeline: str, program: Callab
 
 
 def test_the_manual_has_its_examples() -> None:
-    assert (len(SINGLE), len(EXAMPLES)) == (9, 3)
+    assert (len(SINGLE), len(EXAMPLES)) == (10, 3)

@@ -76,6 +76,10 @@ COSTS = {
     "rsum <4, 5> nram 0x0 {4, 0} += nram 0x20 {20, 4}": Cost(
         6, nram_read=96, nram_written=16, vector_operations=20, lane_cycles=20
     ),
+    # a product and a sum in each lane: no longer than a sum alone
+    "rdot <4, 5> nram 0x0 {4, 0} += nram 0x20 {20, 4}, nram 0x80 {0, 4}": Cost(
+        6, nram_read=176, nram_written=16, vector_operations=40, lane_cycles=40
+    ),
 }
 
 

@@ -50,16 +50,12 @@ def steps(nest: Nest) -> tuple[Step, ...]:
     if nest.update == "=":
         writer.root(_value(nest.body))
     else:
-        source = writer.operand(_value(nest.body))
-        function = UPDATES[nest.update].function or ""
-        writer.steps.append(Step(REDUCE_OF[function].mnemonic, None, (source,)))
+        writer.reduce(_value(nest.body))
     return tuple(writer.steps)
 
 
 def scratch_count(nest: Nest) -> int:
     """How many temporary tiles the nest's body needs."""
-    if nest.kind == CONTRACTION:
-        return 0
     found = [s.target.index for s in steps(nest) if isinstance(s.target, Scratch)]
     return max(found, default=-1) + 1
 
@@ -108,7 +104,8 @@ class _Writer:
         self.steps: list[Step] = []
         self.free: list[int] = []
         self.made = 0
-        if nest.update != "=" and not isinstance(nest.body, Access) and len(set(nest.reads)) != 1:
+        simple = nest.kind == CONTRACTION or isinstance(nest.body, Access)
+        if nest.update != "=" and not simple and len(set(nest.reads)) != 1:
             raise CompileError(
                 f"the body of a reduction must read one tensor at one index to run on the processor, not {nest}; "
                 "split it into an elementwise nest and a reduction"
@@ -126,6 +123,15 @@ class _Writer:
         else:
             self.write("vcopy", None, sources[2])
             self.write("vwhere", None, *sources[:2])
+
+    def reduce(self, body: _Value) -> None:
+        """The statement's last instruction: a sum of products is one, if both operands are tensors."""
+        products = self.nest.update == "+=" and isinstance(body, _Call) and body.mnemonic == "vmul"
+        if products and isinstance(body, _Call) and not any(isinstance(each, Constant) for each in body.arguments):
+            self.write("rdot", None, *map(self.operand, body.arguments))
+        else:
+            function = UPDATES[self.nest.update].function or ""
+            self.write(REDUCE_OF[function].mnemonic, None, self.operand(body))
 
     def operand(self, value: _Value) -> Source:
         """What holds a value: itself if it is a leaf, else a temporary."""

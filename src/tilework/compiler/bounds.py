@@ -46,7 +46,8 @@ def communication_bytes(group: Group, machine: Machine) -> int:
         return 0
     word = min(DTYPE_BYTES[group.tensors[name].dtype] for name in (*operands, main.output.tensor))
     inside = iterations_inside(main, {name: group.tensors[name].shape for name in (*operands, main.output.tensor)})
-    needed = inside * group.needed_macs // group.macs
+    _, summed = group.rows(main.extents)
+    needed = inside * group.blocks.left(summed) // summed
     sums = prod(extent for _, extent in main.parallel_loops)
     read = product_words(needed, machine.on_chip_bytes // word, times) - sums
     return max(0, ceil(word * read) + sum(size for name, size in group.touched_bytes.items() if name not in operands))

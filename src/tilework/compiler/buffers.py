@@ -112,8 +112,9 @@ def grain(group: Group, loop: str) -> int:
     return BLOCK // gcd(BLOCK, nearer) if whole else extent
 
 
-def unit_of(nest: Nest) -> str:
-    return "matrix" if nest.kind == CONTRACTION else "vector"
+def unit_of(group: Group, place: int) -> str:
+    """The unit that computes a group's nest at a place."""
+    return "matrix" if place == 0 and group.contracts else "vector"
 
 
 def plan_buffers(group: Group) -> Plan:
@@ -129,7 +130,7 @@ def plan_buffers(group: Group) -> Plan:
         else:
             drafts.append((access.tensor, access, True, [place]))
         reads[place, access] = shared.get(access, len(drafts) - 1)
-        if unit_of(group.nests[place]) == "vector":
+        if unit_of(group, place) == "vector":
             shared[access] = reads[place, access]
     for place, nest in enumerate(group.nests):
         for access in nest.reads:
@@ -168,10 +169,10 @@ def _buffer(group: Group, draft: tuple[str, Access, bool, list[int]], weight: Ac
     name, access, loaded, users = draft
     access = group.output if stored else access
     packed = loaded and access == weight and group.tensors[access.tensor].is_weight and access.pad is None
-    memory = "wram" if loaded and users[0] == 0 and access == weight else "nram"
+    memory = "wram" if loaded and users[0] == 0 and access == weight and group.contracts else "nram"
     chain = ["load"] if loaded else []
     for user in users:
-        unit = unit_of(group.nests[user])
+        unit = unit_of(group, user)
         if not chain or chain[-1] != unit:
             chain.append(unit)
     units = (*chain, "store") if stored else tuple(chain)

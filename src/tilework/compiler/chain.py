@@ -17,7 +17,7 @@ from tilework.compiler.group import Group
 from tilework.compiler.split import pieces
 from tilework.isa.instruction import DTYPES
 from tilework.network.graph import Tensor
-from tilework.network.nest import CONTRACTION, Access, Affine
+from tilework.network.nest import Access, Affine
 
 
 @dataclass(frozen=True)
@@ -138,20 +138,20 @@ def assemble(groups: Sequence[Group]) -> Chain | None:
     return Chain(stages, bands, repeats)
 
 
-def strips(groups: Sequence[Group], axis: int, parts: int) -> list[tuple[Group, ...]]:
+def strips(groups: Sequence[Group], axis: int, parts: int, own: bool = False) -> list[tuple[Group, ...]]:
     """A chain's groups cut into parts along an axis of the last one's output. A part's groups compute whatever the next
     ones read, so that parts need nothing of each other. No parts where a group needs all of another's result, or none
-    of it."""
+    of it, or, unless parts have their `own` weights, where these are not the same for all."""
     output = groups[-1].output.index
     loop = _cut_loop(groups[-1], axis) if axis < len(output) else None
     if loop is None or groups[-1].extents[loop] < parts:
         return []
-    found = [_strip(groups, loop, *piece) for piece in pieces(groups[-1].extents[loop], parts)]
+    found = [_strip(groups, loop, *piece, own) for piece in pieces(groups[-1].extents[loop], parts)]
     return [part for part in found if part] if all(found) else []
 
 
-def _strip(groups: Sequence[Group], loop: str, start: int, size: int) -> tuple[Group, ...] | None:
-    if _weighs(groups[-1], loop):
+def _strip(groups: Sequence[Group], loop: str, start: int, size: int, own: bool) -> tuple[Group, ...] | None:
+    if not own and _weighs(groups[-1], loop):
         return None
     cut = [_cut(groups[-1], loop, start, size)]
     loops = [loop]
@@ -167,7 +167,7 @@ def _strip(groups: Sequence[Group], loop: str, start: int, size: int) -> tuple[G
             return None
         low = max(0, min(low for _, (low, _) in found))
         size = min(max(high for _, (_, high) in found) + 1, group.extents[inner]) - low
-        if size < 1 or _weighs(group, inner):
+        if size < 1 or (not own and _weighs(group, inner)):
             return None
         cut.insert(0, _cut(group, inner, low, size))
         loops.insert(0, inner)
@@ -177,7 +177,7 @@ def _strip(groups: Sequence[Group], loop: str, start: int, size: int) -> tuple[G
 def _weighs(group: Group, loop: str) -> bool:
     """Whether what a group loads once is not the same for all iterations of a loop."""
     weights = [a for _, a in group.external_reads if group.tensors[a.tensor].is_weight]
-    held = contraction_operands(group)[1:] if group.main.kind == CONTRACTION else ()
+    held = contraction_operands(group)[1:] if group.contracts else ()
     return any(loop in access.loops() for access in (*weights, *held))
 
 
@@ -195,7 +195,7 @@ def _plain(group: Group) -> bool:
         return False
     main = group.main
     moves = [sum(name in a.loops() for a in (main.output, *main.reads)) for name, extent in main.loops if extent > 1]
-    if main.kind == CONTRACTION and min(moves, default=2) < 2:
+    if group.contracts and min(moves, default=2) < 2:
         return False
     shape, last = group.tensors[group.output.tensor].shape, group.nests[-1]
     whole = all(axis.bounds(group.extents) == (0, n - 1) for axis, n in zip(group.output.index, shape, strict=True))
@@ -215,18 +215,16 @@ def _closed(groups: Sequence[Group], readers: Mapping[str, int]) -> bool:
     return not any(groups[-1].output.tensor == a.tensor for group in groups for _, a in group.external_reads)
 
 
-def _loop_of(index: Affine) -> str | None:
-    """The loop that an index goes along in steps of 1."""
-    return index.terms[0][0] if len(index.terms) == 1 and index.terms[0][1] == 1 else None
-
-
 def _batch_loop(group: Group) -> str | None:
     return _cut_loop(group, 0) if len(group.output.index) > 2 else None
 
 
 def _cut_loop(group: Group, axis: int) -> str | None:
-    """The loop along an axis of a group's output, if the group can do some of its iterations without the others."""
-    loop = _loop_of(group.output.index[axis])
+    """The loop along an axis of a group's output in steps of 1, if the group can do some of its iterations without the
+    others; beside it only loops of one iteration."""
+    terms = group.output.index[axis].terms
+    moving = [term for term in terms if group.extents[term[0]] > 1] or terms[:1]
+    loop = moving[0][0] if len(moving) == 1 and moving[0][1] == 1 else None
     return loop if all(loop in nest.output.loops() for nest in group.nests if loop in nest.extents) else None
 
 

@@ -15,14 +15,21 @@ from tilework.isa.instruction import MAX_TOKENS, Instruction
 ENOUGH = 6
 
 
-def lower_chain(layouts: Sequence[Layout], plain: dict[str, int], packed: dict[int, int]) -> list[Instruction]:
-    """The instructions of a chain's strips, with a sync between any two; the weights stay from the first to the last.
+def lower_chain(
+    layouts: Sequence[Layout], plain: dict[str, int], packed: dict[int, int], own: bool
+) -> list[Instruction]:
+    """The instructions of a chain's strips, with a sync between any two; the weights stay from the first to the last,
+    unless each strip has its `own`.
 
     `plain` gives the DRAM address of each tensor, `packed` that of each packed buffer, the stages' buffers numbered one
     after another. Raises CompileError where it needs too many tokens or an instruction too many loops.
     """
-    strips = (_Strip(layout, plain, packed, layout is layouts[0]) for layout in layouts)
-    first, *others = (strip.code() for strip in strips)
+    strips = []
+    for number, layout in enumerate(layouts):
+        before = number * sum(len(stage.plan.buffers) for stage in layout.chain.stages)
+        mine = {index - before: address for index, address in packed.items()} if own else packed
+        strips.append(_Strip(layout, plain, mine, own or number == 0).code())
+    first, *others = strips
     return [*first, *(instruction for code in others for instruction in (Instruction("sync"), *code))]
 
 

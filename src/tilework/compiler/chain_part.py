@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import NamedTuple
 
 from tilework.compiler.buffers import plan_buffers
@@ -15,21 +16,23 @@ from tilework.compiler.split import Part
 from tilework.compiler.tile import Tiling
 from tilework.network.nest import Affine
 
-COLUMNS = 3  # the axis of N,C,H,W that strips share
+CHANNELS, COLUMNS = 1, 3  # axes of N,C,H,W that strips share
 
 
 class Config(NamedTuple):
-    """How a chain is computed: in so many strips side by side, `height` rows of its output in a turn, so many turns a
-    step, and so many buffers for each band."""
+    """How a chain is computed: in so many strips along an axis, `height` rows of its output in a turn, so many turns a
+    step, and so many buffers for each band. Strips of channels have weights of their own."""
 
     strips: int
     height: int
     turns: int
     slots: int
+    axis: int = COLUMNS
 
     def __str__(self) -> str:
         rows = f"{self.height} {'row' if self.height == 1 else 'rows'} in each of {self.turns} turns"
-        return f"{self.strips} {'strip' if self.strips == 1 else 'strips'} of {rows}, buffers x{self.slots}"
+        strips = f"{self.strips} {'strip' if self.strips == 1 else 'strips'}{' of channels' * (self.axis == CHANNELS)}"
+        return f"{strips} of {rows}, buffers x{self.slots}"
 
 
 ONE = Config(1, 1, 1, 1)
@@ -58,15 +61,24 @@ class ChainPart(Part):
 
     @cached_property
     def stages(self) -> tuple[Part, ...]:
-        """Each group in one tile, as its weights are packed."""
-        return tuple(Part(group, whole(plan_buffers(group))) for group in self.groups)
+        """Each group in one tile, as its weights are packed; where strips have their own, each strip's groups."""
+        assert isinstance(self.tiling, ChainTiling)
+        config = self.tiling.config
+        cut = strips(self.groups, CHANNELS, config.strips, own=True) if self.own else [self.groups]
+        return tuple(Part(group, whole(plan_buffers(group))) for groups in cut for group in groups)
+
+    @property
+    def own(self) -> bool:
+        """Whether each strip has weights of its own."""
+        assert isinstance(self.tiling, ChainTiling)
+        return self.tiling.config.axis == CHANNELS
 
     @cached_property
     def layouts(self) -> list[Layout]:
         """Of each strip."""
         assert isinstance(self.tiling, ChainTiling)
-        count, *form = self.tiling.config
-        return [Layout(chain, *form) for chain in chains(self.groups, count)]
+        count, height, turns, slots, axis = self.tiling.config
+        return [Layout(chain, height, turns, slots) for chain in chains(self.groups, count, axis)]
 
 
 def pieces_of(part: Part) -> tuple[Part, ...]:
@@ -74,9 +86,9 @@ def pieces_of(part: Part) -> tuple[Part, ...]:
     return part.stages if isinstance(part, ChainPart) else (part,)
 
 
-def chains(groups: Sequence[Group], count: int) -> list[Chain]:
+def chains(groups: Sequence[Group], count: int, axis: int = COLUMNS) -> list[Chain]:
     """The chain of these groups, or those of its strips; none where they make none."""
-    parts = strips(groups, COLUMNS, count) if count > 1 else [tuple(groups)]
+    parts = strips(groups, axis, count, axis == CHANNELS) if count > 1 else [tuple(groups)]
     found = [chain for chain in map(assemble, parts) if chain]
     return found if len(found) == len(parts) else []
 
@@ -94,4 +106,7 @@ def joined(groups: Sequence[Group]) -> Group:
             nests.append(nest.substitute(inside, tuple((names[name], extent) for name, extent in nest.loops)))
     nodes = tuple(dict.fromkeys(node for group in groups for node in group.nodes))
     tensors = {name: tensor for group in groups for name, tensor in group.tensors.items()}
-    return Group(nodes, " > ".join(group.operation for group in groups), tuple(loops), tuple(nests), tensors)
+    operation = " > ".join(group.operation for group in groups)
+    firsts = accumulate((len(group.nests) for group in groups), initial=0)
+    on_lanes = frozenset(first + place for first, g in zip(firsts, groups, strict=False) for place in g.on_lanes)
+    return Group(nodes, operation, tuple(loops), tuple(nests), tensors, on_lanes=on_lanes)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tilework.compiler.axes import axis_order, axis_strides
+from tilework.compiler.buffers import unit_of
 from tilework.compiler.chain import Band, Stage
 from tilework.compiler.chain_memory import Layout, whole
 from tilework.compiler.chain_order import Item, Span
 from tilework.compiler.chain_steps import Rows, Step
 from tilework.compiler.emit import Emitter, instruction
 from tilework.isa.instruction import Descriptor, Immediate, Instruction, Operand
-from tilework.network.nest import CONTRACTION
 
 LOAD, MAIN, REST, STORE, MOVE = "load", "main", "rest", "store", "move"
 UNITS = {LOAD: "load", MAIN: "matrix", REST: "vector", STORE: "store"}
@@ -54,7 +54,7 @@ def _before_move(layout: Layout, piece: Piece, name: str) -> bool:
 
 
 def _kinds(stage: Stage, band: Band) -> list[str]:
-    contracts = stage.group.main.kind == CONTRACTION
+    contracts = stage.group.contracts
     rest = not contracts or len(stage.group.nests) > 1 or band.padded
     return [MAIN] * contracts + [REST] * rest + [STORE] * band.stored
 
@@ -157,8 +157,8 @@ class Pieces:
         emitter = Emitter(
             self.layout.part(place, high - low), whole(stage.plan), self.layout.frames(place, step, piece.turn)
         )
-        for number, nest in enumerate(stage.group.nests):
-            if (nest.kind == CONTRACTION) == (piece.kind == MAIN):
+        for number in range(len(stage.group.nests)):
+            if unit_of(stage.group, number) == piece.unit:
                 emitter.nest(number, ())
         return emitter.out
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from math import prod
 
 from tilework.compiler.buffers import Plan, contraction_operands
-from tilework.compiler.chain import Chain, linked
+from tilework.compiler.chain import Chain, linked, strips
+from tilework.compiler.chain_bounds import alternating, arithmetic, matrix_cycles
 from tilework.compiler.chain_memory import Layout
-from tilework.compiler.chain_part import ONE, ChainPart, ChainTiling, Config, chains, joined
+from tilework.compiler.chain_part import CHANNELS, COLUMNS, ONE, ChainPart, ChainTiling, Config, chains, joined
 from tilework.compiler.group import Group
+from tilework.compiler.on_vector import on_vector
 from tilework.compiler.options import Measure, Measured
 from tilework.compiler.prune_blocks import DENSE
 from tilework.compiler.split import Part, Work
@@ -23,10 +24,11 @@ from tilework.compiler.tile_front import OBJECTIVES, Objective
 from tilework.compiler.tile_measure import program_of
 from tilework.errors import CompileError
 from tilework.machine.machine import Machine
-from tilework.network.nest import CONTRACTION
 
 LONGEST = 6  # groups of a chain
-STRIPS = (1, 2, 3, 4)
+LONGEST_IN_STRIPS = 2  # with a contraction on the vector unit: longer ones' strips are too narrow to be quick
+STRIPS = tuple((count, COLUMNS) for count in (1, 2, 3, 4))
+SLICES = range(2, 13)
 LOOKED_AT = 6  # steps, after which bands take no more rows
 PROMISE = 1.02  # times what no program of a chain can beat: what it is taken to cost before it is measured
 FORMS = ((1, 2), (4, 1), (2, 1))  # turns and buffers; the last if not both others fit
@@ -51,14 +53,15 @@ class ChainSearch:
             return tuple(works)
         costs = {(i, i + 1): self._apart(work.parts[0]) for i, work in enumerate(works)}
         weigh = _weight(self.objective, list(costs.values()), self.machine)
-        least = {span: self._least(_members(works[slice(*span)])) for span in spans}
+        least = {span: self._least(self._members(works[slice(*span)])) for span in spans}
         while True:
             chosen = _shortest({**least, **costs}, weigh, len(works))
             open_spans = [span for span in chosen if span not in costs]
             if not open_spans:
                 return tuple(self._work(works[slice(*span)]) for span in chosen)
             for span in open_spans:
-                costs[span] = self._chain(_members(works[slice(*span)]))[1]
+                apart = sum(costs[i, i + 1].cycles for i in range(*span))
+                costs[span] = self._chain(self._members(works[slice(*span)]), apart)[1]
 
     def _spans(self, works: Sequence[Work], outputs: Sequence[str]) -> Iterator[Span]:
         """Neighbouring groups that make a chain whose weights fit on chip."""
@@ -67,17 +70,27 @@ class ChainSearch:
             readers.update({access.tensor for _, access in work.group.external_reads})
         for first in range(len(works)):
             for end in range(first + 1, min(first + LONGEST, len(works)) + 1):
-                groups = _members(works[first:end])
+                groups = self._members(works[first:end])
                 if not all(map(_alone, works[first:end])) or not self._weights_fit(groups):
                     break
                 if end > first + 1 and linked(groups, readers):
                     yield first, end
 
+    def _members(self, works: Sequence[Work]) -> list[Group]:
+        """The groups as a chain computes them: weights stay in WRAM and activations in NRAM, or a contraction is the
+        vector unit's where that has less to do."""
+        return [self._member(work.group) if work.group.swapped else work.group for work in works]
+
+    def _member(self, group: Group) -> Group:
+        straight, lanes = replace(group, swapped=False), on_vector(group)
+        on_lanes = group.main.iterations / self.machine.vector.lanes
+        return lanes if lanes and on_lanes < matrix_cycles(straight, self.machine) else straight
+
     def _weights_fit(self, groups: Sequence[Group]) -> bool:
         size = sum(
             group.touched_bytes[b.tensor]
             for group in groups
-            if group.main.kind == CONTRACTION
+            if group.contracts
             for b in contraction_operands(group)[1:]
         )
         return size <= self.machine.wram.capacity_bytes
@@ -90,18 +103,9 @@ class ChainSearch:
             for name in group.touched_bytes.keys() - made:
                 touched[name] = max(touched.get(name, 0), group.touched_bytes[name])
         moved = sum(touched.values())
-        cycles = max(sum(map(self._matrix_cycles, groups)), moved / self.machine.dram_bytes_per_cycle)
+        cycles = max(*arithmetic(groups, self.machine), moved / self.machine.dram_bytes_per_cycle)
         cycles *= PROMISE
         return Measured(cycles, moved, PROMISE * moved * self.machine.dram.energy_per_byte_joules)
-
-    def _matrix_cycles(self, group: Group) -> float:
-        if group.main.kind != CONTRACTION:
-            return 0.0
-        a, b = contraction_operands(group)
-        parallel, summed = dict(group.main.parallel_loops), prod(n for _, n in group.main.reduction_loops)
-        columns = prod(n for name, n in parallel.items() if name in b.loops() - a.loops())
-        rows = prod(parallel.values()) // columns
-        return float(self.machine.matrix.cycles(rows, columns, summed, group.tensors[a.tensor].dtype))
 
     def _apart(self, part: Part) -> Measured:
         key = self._number(part.group), part.tiling.choice
@@ -109,13 +113,15 @@ class ChainSearch:
             self.alone[key] = self.measure(program_of(part, self.machine))
         return self.alone[key]
 
-    def _chain(self, groups: Sequence[Group]) -> tuple[Config, Measured]:
-        """The best configuration of a chain and its cost, which is infinite where none fits."""
+    def _chain(self, groups: Sequence[Group], apart: float) -> tuple[Config, Measured]:
+        """The best configuration of a chain and its cost, which is infinite where none fits or can be quicker than the
+        groups `apart`."""
         numbers = {name: number for number, name in enumerate(name for group in groups for name in group.names)}
         names = tuple(numbers[name] for group in groups for name in group.names)
         key = tuple(self._number(group) for group in groups), names
         if key not in self.found:
-            best = self._best([(config, self._measured(groups, config)) for config in _configs(groups, self._fits)])
+            hopeful = (config for config in self._configs(groups) if self._hopeful(groups, config, apart))
+            best = self._best([(config, self._measured(groups, config)) for config in hopeful])
             low = best[0]._replace(height=1)
             self.found[key] = best if low == best[0] else self._best([best, (low, self._measured(groups, low))])
         return self.found[key]
@@ -128,6 +134,49 @@ class ChainSearch:
     def _number(self, group: Group) -> int:
         """Equal for groups that differ only in names."""
         return self.numbers.setdefault(group.shape, len(self.numbers))
+
+    def _configs(self, groups: Sequence[Group]) -> Iterator[Config]:
+        """What is worth a measurement: with as few strips as can be some forms of a step, with the most rows.
+
+        With one turn and one buffer units wait for each other, which is good for what fits in no other way. Strips of
+        channels compute nothing twice, so there are as many as let the first form fit, if the matrix unit has no more
+        to do.
+        """
+        slices = self._slices(groups) if strips(groups, CHANNELS, 2, own=True) else []
+        quick = len(groups) <= LONGEST_IN_STRIPS or not any(group.on_lanes for group in groups)
+        for count, axis in slices or (STRIPS if quick or not self.objective.slack else STRIPS[:1]):
+            cut = chains(groups, count, axis)[:2]  # strips inside are as large as the second
+            lone = _tallest(cut, (count, axis), (1, 1), self._fits, 1)
+            found = {
+                form: config for form in FORMS if lone and (config := _tallest(cut, (count, axis), form, self._fits))
+            }
+            if slices and FORMS[0] not in found:
+                continue
+            if len(found) == len(FORMS):
+                del found[FORMS[-1]]
+            yield from found.values()
+            if found:
+                return
+            if lone and (lone := _tallest(cut, (count, axis), (1, 1), self._fits)):
+                yield lone
+
+    def _slices(self, groups: Sequence[Group]) -> list[tuple[int, int]]:
+        """The numbers of strips of channels into which a chain may be cut."""
+        work, found = PROMISE * arithmetic(groups, self.machine)[0], [STRIPS[0]]
+        for count in SLICES:
+            first = next(iter(strips(groups, CHANNELS, count, own=True)), ())
+            if first and count * arithmetic(first, self.machine)[0] <= work:
+                found.append((count, CHANNELS))
+        return found
+
+    def _hopeful(self, groups: Sequence[Group], config: Config, apart: float) -> bool:
+        """Whether a chain might be chosen before its groups, which take so many cycles apart."""
+        if self.objective.joules or not self.objective.slack:
+            return True
+        parts = strips(groups, config.axis, config.strips, own=True) if config.strips > 1 else [tuple(groups)]
+        alternate = (config.turns, config.slots) == (1, 1)
+        works = [(*arithmetic(part, self.machine), alternate * alternating(part, self.machine)) for part in parts]
+        return sum(map(max, works)) < PROMISE * apart
 
     def _measured(self, groups: Sequence[Group], config: Config) -> Measured:
         part = _part(groups, config)
@@ -144,15 +193,10 @@ class ChainSearch:
     def _work(self, works: Sequence[Work]) -> Work:
         if len(works) == 1:
             return works[0]
-        groups = _members(works)
-        config, cost = self._chain(groups)
+        groups = self._members(works)
+        config, cost = self._chain(groups, NONE.cycles)
         part = _part(groups, config, cost.cycles)
         return Work(part.group, (), (part,))
-
-
-def _members(works: Sequence[Work]) -> list[Group]:
-    """The groups as a chain computes them: weights stay in WRAM, activations in NRAM."""
-    return [replace(work.group, swapped=False) if work.group.swapped else work.group for work in works]
 
 
 def _alone(work: Work) -> bool:
@@ -166,32 +210,17 @@ def _part(groups: Sequence[Group], config: Config, cycles: float = 0.0) -> Chain
     return ChainPart(joined(groups), tiling, tuple(groups))
 
 
-def _configs(groups: Sequence[Group], fits: Callable[[Layout], bool]) -> Iterator[Config]:
-    """What is worth a measurement: with as few strips as can be some forms of a step, with the most rows.
-
-    With one turn and one buffer units wait for each other, which is good for what fits in no other way.
-    """
-    for count in STRIPS:
-        cut = chains(groups, count)[:2]  # strips inside are as large as the second
-        found = {form: config for form in FORMS if (config := _tallest(cut, count, form, fits))}
-        if len(found) == len(FORMS):
-            del found[FORMS[-1]]
-        yield from found.values()
-        if found:
-            return
-        if lone := _tallest(cut, count, (1, 1), fits):
-            yield lone
-
-
-def _tallest(cut: list[Chain], count: int, form: tuple[int, int], fits: Callable[[Layout], bool]) -> Config | None:
+def _tallest(
+    cut: list[Chain], cuts: tuple[int, int], form: tuple[int, int], fits: Callable[[Layout], bool], most: int = 1 << 30
+) -> Config | None:
     """The configuration with the most rows that fits; None if one row doesn't, or there are none to take turns."""
     best, height, steps = None, 1, 2
-    while cut and steps > 1:
+    while cut and steps > 1 and height <= most:
         found = [Layout(chain, height, *form, most=LOOKED_AT) for chain in cut]
         steps = len(found[0].steps)
         if not all(map(fits, found)) or (form != (1, 1) and steps == 1):
             break
-        best, height = Config(count, height, *form), 2 * height
+        best, height = Config(cuts[0], height, *form, cuts[1]), 2 * height
     return best
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tilework.compiler.body import Scratch, Source, steps
-from tilework.compiler.buffers import contraction_operands
+from tilework.compiler.buffers import contraction_operands, unit_of
 from tilework.compiler.group import Group
 from tilework.compiler.layout import Frame, Place, dense_axes, merge
 from tilework.compiler.tile import Tiling
 from tilework.errors import CompileError
 from tilework.isa.instruction import MAX_RANK, Descriptor, Immediate, Instruction, Operand
-from tilework.network.nest import CONTRACTION, Access, Constant, Nest
+from tilework.network.nest import Access, Constant, Nest
 
 Loops = list[tuple[int, ...]]  # each with its extent and a stride per operand
 
@@ -46,7 +46,7 @@ class Emitter:
         nest = self.group.nests[number]
         sizes = self.group.extents | {self.tiling.order[d]: run.size for d, run in enumerate(place)}
         again = not all(run.begins for run in place[self.tiling.parallel :])
-        if nest.kind == CONTRACTION:
+        if unit_of(self.group, number) == "matrix":
             self.contraction(nest, place, sizes, again)
         else:
             self.vector(number, nest, place, sizes, again)

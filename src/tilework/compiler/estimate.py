@@ -17,7 +17,7 @@ import numpy as np
 from tilework.compiler.body import functions
 from tilework.compiler.buffers import contraction_operands, unit_of
 from tilework.compiler.volume import Numbers, Volumes
-from tilework.network.nest import CONTRACTION, Nest
+from tilework.network.nest import Nest
 
 SLOTS = 2
 
@@ -94,7 +94,7 @@ class Estimator(Volumes):
         return self.known(Estimator._matrix)
 
     def _matrix(self) -> Any:
-        if self.group.main.kind != CONTRACTION:
+        if not self.group.contracts:
             return 0
         unit, dtype = self.machine.matrix, self.group.tensors[contraction_operands(self.group)[0].tensor].dtype
         total = np.zeros(len(self.points))
@@ -120,7 +120,7 @@ class Estimator(Volumes):
         return self.known(Estimator._vector)
 
     def _vector(self) -> Any:
-        nests = [(place, nest) for place, nest in enumerate(self.group.nests) if nest.kind != CONTRACTION]
+        nests = list(enumerate(self.group.nests))[self.group.contracts :]
         return sum((self._vector_nest(*each) for each in nests), start=self.zero)
 
     def _vector_nest(self, place: int, nest: Nest) -> Any:
@@ -139,11 +139,11 @@ class Estimator(Volumes):
     @cached_property
     def _steps(self) -> list[int]:
         """The instructions of each nest on one tile."""
-        return [1 if nest.kind == CONTRACTION else len(functions(nest)) for nest in self.group.nests]
+        return [len(functions(nest)) for nest in self.group.nests]
 
     @cached_property
     def _main(self) -> str:
-        return unit_of(self.group.main)
+        return unit_of(self.group, 0)
 
     @property
     def compute(self) -> Numbers:

@@ -22,7 +22,8 @@ class Group:
 
     `tensors` has every tensor that the nests touch. Those that are `local` live on a core only, the others in DRAM or,
     if they are `resident`, in the SRAM. `blocks` say how the main contraction's weight is stored; `swapped` that its
-    operands change places: the weight's tiles go to the NRAM and the input's to the WRAM.
+    operands change places: the weight's tiles go to the NRAM and the input's to the WRAM. `on_lanes` are the places of
+    contractions that the vector unit computes, both operands in the NRAM.
     """
 
     nodes: tuple[str, ...]
@@ -33,6 +34,7 @@ class Group:
     resident: frozenset[str] = frozenset()
     blocks: Blocks = DENSE
     swapped: bool = False
+    on_lanes: frozenset[int] = frozenset()
 
     @property
     def name(self) -> str:
@@ -41,6 +43,11 @@ class Group:
     @property
     def main(self) -> Nest:
         return self.nests[0]
+
+    @property
+    def contracts(self) -> bool:
+        """Whether the main nest is one for the matrix unit."""
+        return self.main.kind == CONTRACTION and 0 not in self.on_lanes
 
     @property
     def output(self) -> Access:
@@ -74,11 +81,20 @@ class Group:
             (self.tensors[n].shape, self.tensors[n].dtype, self.tensors[n].is_weight, n in self.resident)
             for n in self.names
         )
-        return self.loops, tuple(nest.rename(numbers) for nest in self.nests), tensors, self.blocks, self.swapped
+        return (
+            self.loops,
+            tuple(nest.rename(numbers) for nest in self.nests),
+            tensors,
+            self.blocks,
+            self.swapped,
+            self.on_lanes,
+        )
 
     @property
     def macs(self) -> int:
-        return sum(nest.iterations for nest in self.nests if nest.kind == CONTRACTION)
+        """The multiply-accumulates of the matrix unit."""
+        contractions = {place: nest for place, nest in enumerate(self.nests) if nest.kind == CONTRACTION}
+        return sum(nest.iterations for place, nest in contractions.items() if place not in self.on_lanes)
 
     @property
     def needed_macs(self) -> int:

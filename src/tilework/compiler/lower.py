@@ -122,7 +122,7 @@ class Lowering(Emitter):
         return items
 
     def uses_of(self, number: int) -> frozenset[tuple[str, int]]:
-        unit = unit_of(self.group.nests[number])
+        unit = unit_of(self.group, number)
         return frozenset((unit, i) for i, b in enumerate(self.plan.buffers) if number in b.users)
 
     def uses_inside(self, depth: int) -> frozenset[tuple[str, int]]:

@@ -63,7 +63,7 @@ def lower_part(
 ) -> Code:
     """The instructions of a part, be it one of a group, with its buffers in a home, or a chain, which has none."""
     if isinstance(part, ChainPart):
-        return Code(lower_chain(part.layouts, plain, packed), {})
+        return Code(lower_chain(part.layouts, plain, packed, part.own), {})
     assert home is not None
     return lower(part, home, plain, packed, ring)
 

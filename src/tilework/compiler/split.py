@@ -17,7 +17,7 @@ from tilework.compiler.tile import Tiling, tile
 from tilework.compiler.tile_front import OBJECTIVES, SLACK
 from tilework.compiler.volume import Staging
 from tilework.machine.machine import Machine
-from tilework.network.nest import CONTRACTION, Affine, Nest
+from tilework.network.nest import Affine, Nest
 
 Cut = tuple[tuple[str, int], ...]  # loops, and how many parts there are along each
 
@@ -192,7 +192,7 @@ def _loops(group: Group, mode: str) -> Iterator[str]:
 def least_cycles(group: Group, machine: Machine, cut: Cut) -> float:
     """What no tiling of a cut can beat: the arithmetic of its largest part, or all traffic."""
     extents = group.extents | {loop: ceil(group.extents[loop] / parts) for loop, parts in cut}
-    if group.main.kind == CONTRACTION:
+    if group.contracts:
         compute = _matrix_cycles(group, machine, extents)
     else:
         compute = sum(prod(extents[loop] for loop in nest.extents) for nest in group.nests) / machine.vector.lanes

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from tilework.compiler.body import Scratch, Step, steps
-from tilework.compiler.buffers import contraction_operands
+from tilework.compiler.buffers import contraction_operands, unit_of
 from tilework.compiler.estimate import Choice, Estimator
 from tilework.compiler.volume import Numbers
 from tilework.isa.instruction import DTYPES
 from tilework.isa.table import OPCODES
-from tilework.network.nest import CONTRACTION, Access, Nest
+from tilework.network.nest import Access, Nest
 
 
 def joules(estimator: Estimator, choice: Choice) -> Numbers:
@@ -32,7 +32,8 @@ def joules(estimator: Estimator, choice: Choice) -> Numbers:
 def _arithmetic(estimator: Estimator) -> Numbers:
     total = estimator.zero
     for place, nest in enumerate(estimator.group.nests):
-        total = total + (_products(estimator) if nest.kind == CONTRACTION else _vector(estimator, place, nest))
+        on_matrix = unit_of(estimator.group, place) == "matrix"
+        total = total + (_products(estimator) if on_matrix else _vector(estimator, place, nest))
     return total
 
 
@@ -75,8 +76,9 @@ def _vector(estimator: Estimator, place: int, nest: Nest) -> Any:
             moved = moved + _results(estimator, nest)
         else:
             moved = moved + work * _element(estimator, nest.output)
-        rate = unit.cycles.get(OPCODES[step.mnemonic].function or "copy", 1)
-        total = total + moved * per_byte + work * rate * unit.energy_per_operation_joules
+        opcode = OPCODES[step.mnemonic]
+        lanes = work * opcode.operations * unit.cycles.get(opcode.function or "copy", 1)
+        total = total + moved * per_byte + lanes * unit.energy_per_operation_joules
     return total
 
 

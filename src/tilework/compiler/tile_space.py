@@ -30,7 +30,7 @@ from tilework.compiler.buffers import Plan, contraction_operands, grain
 from tilework.compiler.group import Group
 from tilework.isa.instruction import ELEMENT_BYTES
 from tilework.machine.machine import Machine
-from tilework.network.nest import CONTRACTION, Access
+from tilework.network.nest import Access
 
 POINTS = 1 << 15
 MAX_TILED_LOOPS = 6
@@ -92,7 +92,7 @@ class Space:
     def orders(self) -> list[tuple[tuple[str, ...], int]]:
         """Loop orders with the number of their parallel loops."""
         options = [self.parallel]
-        if self.group.main.kind == CONTRACTION:
+        if self.group.contracts:
             inputs, weight = (a.loops() for a in contraction_operands(self.group))
             shared = [n for n in self.parallel if n in inputs and n in weight]
             columns = [n for n in self.parallel if n in weight and n not in inputs]
@@ -124,20 +124,20 @@ class Space:
 
     def _is_row(self, loop: str) -> bool:
         """Whether a loop moves the rows of a product, of which it may be one of several."""
-        if self.group.main.kind != CONTRACTION or loop in self.reductions:
+        if not self.group.contracts or loop in self.reductions:
             return False
         return loop in contraction_operands(self.group)[0].loops()
 
     def _repeats(self, loop: str) -> bool:
         """Whether a loop only moves the result of a contraction, which no instruction makes several times."""
-        if self.group.main.kind != CONTRACTION:
+        if not self.group.contracts:
             return False
         return not any(loop in access.loops() for access in contraction_operands(self.group))
 
     def _unit(self, loop: str) -> int:
         """The number of iterations of a loop that the matrix unit does side by side."""
         main = self.group.main
-        if main.kind != CONTRACTION:
+        if not self.group.contracts:
             return 1
         inputs, _ = contraction_operands(self.group)
         rows, columns, summed = self.machine.matrix.sides

@@ -331,7 +331,7 @@ def _some_broadcast(random: Random, rank: int) -> list[list[bool]]:
 
 
 def _reduces(random: Random, rank: int) -> list[list[bool]]:
-    return [[random.random() < 0.5 for _ in range(rank)], [True] * rank]
+    return [[random.random() < 0.5 for _ in range(rank)], *_some_broadcast(random, rank)[:2]]
 
 
 def _contracts(random: Random, rank: int) -> list[list[bool]]:

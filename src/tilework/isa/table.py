@@ -64,6 +64,11 @@ class Opcode:
         """How many sources it has."""
         return len(self.core or self.mover or ((),)) - 1
 
+    @property
+    def operations(self) -> int:
+        """What a lane of the vector unit does in each iteration: of a sum of products a product and a sum."""
+        return self.sources if self.form == "reduce" else 1
+
     def places(self, role: str) -> Places | None:
         """Where its operands may lie in a stream of this role; None if the role has no such instruction."""
         return self.core if role == "core" else self.mover
@@ -106,6 +111,13 @@ def _reduce(code: int, mnemonic: str, function: str, word: str) -> Opcode:
     example = f"{mnemonic} <8, 16> nram 0x0 {{4, 0}} = nram 0x80 {{64, 4}}"
     cycles, places = _VECTOR_CYCLES.format(function), (("nram",), ("nram",))
     return Opcode(mnemonic, code, "vector", "reduce", meaning, cycles, example, function, places, None)
+
+
+def _products(code: int, mnemonic: str) -> Opcode:
+    meaning = "d[j] = the sum of a[j] * b[j] over the loops whose stride in d is 0; with += also of d's old value"
+    example = f"{mnemonic} <8, 16> nram 0x0 {{4, 0}} = nram 0x80 {{64, 4}}, nram 0x400 {{0, 4}}"
+    cycles, places = _VECTOR_CYCLES.format("mul"), (("nram",),) * 3
+    return Opcode(mnemonic, code, "vector", "reduce", meaning, cycles, example, "mul", places, None)
 
 
 def _scalar(code: int, function: str, expression: str, sources: int = 2) -> Opcode:
@@ -184,6 +196,7 @@ _ROWS = (
     _reduce(0x40, "rsum", "add", "the sum"),
     _reduce(0x41, "rmax", "max", "the largest"),
     _reduce(0x42, "rmin", "min", "the smallest"),
+    _products(0x43, "rdot"),
     _elementwise(0x50, "vfloor", "floor", "the largest whole number not above a[j]", 1),
     _elementwise(0x51, "vround", "round", "the whole number nearest to a[j], the even one of two", 1),
     _elementwise(0x52, "vless", "less", "1 if a[j] < b[j], else 0"),

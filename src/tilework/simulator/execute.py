@@ -134,6 +134,10 @@ def _contract_integers(destination: Array, a: Array, b: Array, accumulate: bool)
 
 def _reduce(opcode: Opcode, descriptor: Descriptor, accumulate: bool) -> Action:
     assert opcode.function is not None
+    if opcode.sources == 2:
+        if _all_float32(descriptor):
+            return partial(kernels.contract, accumulate=accumulate)
+        return _summing(descriptor, partial(kernels.contract, accumulate=False), np.add, accumulate)
     ufunc: np.ufunc = getattr(np, FUNCTIONS[opcode.function].numpy)
     if _all_float32(descriptor):
         return partial(kernels.reduce, ufunc=ufunc, accumulate=accumulate)

@@ -72,7 +72,7 @@ def total(items: Iterable[tuple[int, Cost]]) -> Cost:
 
 
 def energy(cost: Cost, machine: Machine) -> dict[str, float]:
-    """Joules by part: each memory's bytes read and written, the multiply-accumulates and the vector lanes' cycles."""
+    """Joules by part: each memory's bytes read and written, the multiply-accumulates and the vector lanes' work."""
     matrix = machine.matrix.energy_per_mac_joules
     return {
         "dram": cost.dram_bytes * machine.dram.energy_per_byte_joules,
@@ -243,8 +243,8 @@ def _vector(opcode: Opcode, instruction: Instruction, machine: Machine) -> Cost:
         read,
         [result],
         cycles=max(steps, _port_cycles(read, machine), _port_cycles([result], machine)) + unit.pipeline_cycles,
-        vector_operations=iterations,
-        lane_cycles=iterations * rate,
+        vector_operations=iterations * opcode.operations,
+        lane_cycles=iterations * opcode.operations * rate,
     )
 
 
