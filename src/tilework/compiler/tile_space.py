@@ -77,7 +77,7 @@ class Space:
         main, nram, wram = self.group.main, self.machine.nram.capacity_bytes, self.machine.wram.capacity_bytes
         around = {name: 1 if name in cut else extent for name, extent in main.reduction_loops}
         elements = max(prod(around.get(name, 1) for name in access.loops()) for access in main.reads)
-        return elements * ELEMENT_BYTES * SHARE <= (min(nram, wram) if main.kind == CONTRACTION else nram)
+        return elements * ELEMENT_BYTES * SHARE <= (min(nram, wram) if self.group.contracts else nram)
 
     def _inside(self, access: Access, axis: int) -> bool:
         """Whether an access never leaves its tensor along an axis, in no part of the group."""
