@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tilework.counting import formulas as formulas
     from tilework.counting import load as load
     from tilework.counting import memory as memory
+    from tilework.errors import DataError as DataError
     from tilework.errors import NetworkError as NetworkError
     from tilework.executable import Executable as Executable
     from tilework.executable import compile_network as compile
@@ -99,6 +100,7 @@ __version__ = "0.1.0"
 _EXPORTS = {  # name: where it is
     "Assignment": "tilework.mapping:Assignment",
     "Batches": "tilework.train.data.batches:Batches",
+    "DataError": "tilework.errors:DataError",
     "Dataset": "tilework.train.data.dataset:Dataset",
     "Digits": "tilework.train.data.digits:Digits",
     "Engine": "tilework.train.engine:Engine",
@@ -191,6 +193,7 @@ __all__ = [
     "OPCODES",
     "Assignment",
     "Batches",
+    "DataError",
     "Dataset",
     "Digits",
     "Engine",
