@@ -1,12 +1,33 @@
-"""Exercises 5.10 and 5.11 against arithmetic by hand."""
+"""Exercises 5.4, 5.10 and 5.11 against arithmetic by hand."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import pytest
+
 Answer = dict[str, Any]
 AnswerTo = Callable[[str], Answer]
+
+
+def test_5_4_is_what_keras_computes(answer_to: AnswerTo) -> None:
+    answer = answer_to("5.4")
+    colours = {"black": (0, 0, 0), "white": (255, 255, 255), "red": (255, 0, 0), "the mean": (124, 116, 104)}
+    for name, (r, g, b) in colours.items():
+        caffe = [b - 103.939, g - 116.779, r - 123.68]
+        tf = [level / 127.5 - 1 for level in (r, g, b)]
+        torch = [(r / 255 - 0.485) / 0.229, (g / 255 - 0.456) / 0.224, (b / 255 - 0.406) / 0.225]
+        for mode, expected in (("caffe", caffe), ("tf", tf), ("torch", torch)):
+            assert answer["pixels"][mode][name] == pytest.approx(expected, abs=1e-4)
+    noise = np.random.default_rng(0).random((4, 3, 64, 64), np.float32).astype(np.float64)
+    made = 2 * noise - 1
+    wanted = (noise - np.array([0.485, 0.456, 0.406])[:, None, None]) / np.array([0.229, 0.224, 0.225])[:, None, None]
+    assert answer["spread"]["tf"] == pytest.approx(made.std(), rel=1e-5)
+    expected = np.sqrt(np.mean((made - wanted) ** 2)) / wanted.std()
+    assert answer["off_by"]["torch"]["tf"] == pytest.approx(expected, rel=1e-5)
+    assert all(answer["off_by"][mode][mode] == 0 for mode in ("caffe", "tf", "torch"))
 
 
 def test_5_10_says_what_went_and_why(answer_to: AnswerTo) -> None:
