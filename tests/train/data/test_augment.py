@@ -199,7 +199,8 @@ def test_mixed_batches_go_on_in_the_middle() -> None:
     assert [(i.tobytes(), s.tobytes()) for i, s in rest] == [(i.tobytes(), s.tobytes()) for i, s in whole[2:]]
 
 
-def test_elastic_warps_of_4000_digits_are_quick() -> None:
+def test_elastic_warps_of_4000_digits_are_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TILEWORK_DATA", raising=False)
     batches = Batches(digits(fetch=False).train, 64, 0, augmentation(elastic=(34, 4)))
     start = time.process_time()
     assert sum(len(labels) for _, labels in batches.epoch(0)) == 4000
