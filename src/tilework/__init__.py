@@ -68,7 +68,10 @@ if TYPE_CHECKING:
     from tilework.pixels import prepared as prepared
     from tilework.pixels import to_pixels as to_pixels
     from tilework.plain import columns as table
+    from tilework.report.curves import draw_curves as draw_curves
+    from tilework.report.separation import draw_separation as draw_separation
     from tilework.report.tiles import draw_tiles as draw_tiles
+    from tilework.report.trajectory import draw_paths as draw_paths
     from tilework.report.utilisation import draw_utilisation as draw_utilisation
     from tilework.simulator.cycle import simulate as simulate
     from tilework.simulator.hazards import find_races as find_races
@@ -92,7 +95,9 @@ if TYPE_CHECKING:
     from tilework.train.eager import Variable as Variable
     from tilework.train.eager import eager as eager
     from tilework.train.engine import Engine as Engine
+    from tilework.train.initial import initial_weights as initial_weights
     from tilework.train.recipe import load_recipe as load_recipe
+    from tilework.train.schedules import schedule as schedule
     from tilework.training import fit as fit
 
 __version__ = "0.1.0"
@@ -133,6 +138,9 @@ _EXPORTS = {  # name: where it is
     "count": "tilework.counting:count",
     "diagram_text": "tilework.isa.decoder:diagram_text",
     "digits": "tilework.train.data.digits:digits",
+    "draw_curves": "tilework.report.curves:draw_curves",
+    "draw_paths": "tilework.report.trajectory:draw_paths",
+    "draw_separation": "tilework.report.separation:draw_separation",
     "draw_tiles": "tilework.report.tiles:draw_tiles",
     "draw_utilisation": "tilework.report.utilisation:draw_utilisation",
     "eager": "tilework.train.eager:eager",
@@ -147,6 +155,7 @@ _EXPORTS = {  # name: where it is
     "gantt": "tilework.simulator.timeline:gantt",
     "gradient": "tilework.network.training:gradient",
     "image_folder": "tilework.train.data.folders:image_folder",
+    "initial_weights": "tilework.train.initial:initial_weights",
     "input_stationary": "tilework.compiler.loops:input_stationary",
     "load": "tilework.counting:load",
     "load_executable": "tilework.executable:load_executable",
@@ -173,6 +182,7 @@ _EXPORTS = {  # name: where it is
     "read_idx": "tilework.train.data.idx:read_idx",
     "read_tfrecord": "tilework.train.data.tfrecord:read_tfrecord",
     "read_topology": "tilework.frontend.topology:read_topology",
+    "schedule": "tilework.train.schedules:schedule",
     "simulate": "tilework.simulator.cycle:simulate",
     "simulate_tiles": "tilework.simulator.tile_time:simulate_tiles",
     "simulate_topology": "tilework.simulator.layers:simulate_topology",
@@ -226,6 +236,9 @@ __all__ = [
     "count",
     "diagram_text",
     "digits",
+    "draw_curves",
+    "draw_paths",
+    "draw_separation",
     "draw_tiles",
     "draw_utilisation",
     "eager",
@@ -240,6 +253,7 @@ __all__ = [
     "gantt",
     "gradient",
     "image_folder",
+    "initial_weights",
     "input_stationary",
     "load",
     "load_executable",
@@ -266,6 +280,7 @@ __all__ = [
     "read_idx",
     "read_tfrecord",
     "read_topology",
+    "schedule",
     "simulate",
     "simulate_tiles",
     "simulate_topology",

@@ -57,6 +57,16 @@ def test_of_several_elements_it_is_the_gradient_of_their_sum() -> None:
     np.testing.assert_allclose(found["d:b"], (1 - found["y"] ** 2).sum(0), rtol=1e-5)
 
 
+def test_a_binary_cross_entropys_gradient_where_the_logit_is_zero() -> None:
+    g = tw.GraphBuilder("neuron")
+    graph = g.graph(g.node("z", "linear", g.input("x", (3, 2)), g.weight("w", (1, 2))))
+    x, targets = np.array([[1, 2], [3, -1], [0, 1]], np.float32), np.array([[1], [0], [0.25]], np.float32)
+    for w in (np.zeros((1, 2), np.float32), np.ones((1, 2), np.float32)):
+        found = tw.execute(tw.gradient(graph, "binary_cross_entropy"), {"w": w}, {"x": x, "targets": targets})
+        share = 1 / (1 + np.exp(-(x @ w.T)))
+        np.testing.assert_allclose(found["d:w"], (share - targets).T @ x / 3, rtol=1e-6)
+
+
 def test_it_compiles_and_simulates_like_any_graph() -> None:
     x, w, b = arrays((2, 3), (4, 3), (4,))
     made = tw.gradient(classifier(), "energy")

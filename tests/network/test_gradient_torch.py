@@ -197,6 +197,22 @@ def test_gradients_are_torchs(name: str, one: Case) -> None:
         np.testing.assert_allclose(found[f"d:{own}"], tensor.grad.numpy(), rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.parametrize("function", [F.logsigmoid, lambda x: torch.logaddexp(x, torch.zeros(5))])
+def test_what_is_stated_in_two_halves_is_smooth_between_them(function: Callable[..., Any]) -> None:
+    class Module(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, x: Any) -> Any:
+            return function(x)
+
+    x = torch.tensor([-2.0, -0.5, 0.0, 0.5, 2.0], requires_grad=True)
+    function(x).sum().backward()
+    graph = tw.load(Module(), torch.zeros(5))
+    weights = {t.name: np.zeros(t.shape, np.float32) for t in graph.weights}
+    (name,) = (tensor.name for tensor in graph.inputs)
+    made = tw.gradient(graph, wanted=[name])
+    found = tw.execute(made, weights, {name: x.detach().numpy()})
+    np.testing.assert_allclose(found[f"d:{name}"], x.grad.numpy(), rtol=1e-6)
+
+
 def host_graph(what: str) -> tw.Graph:
     g = tw.GraphBuilder("host")
     x = g.node("x", "mul", g.input("in", (3, 3, 3, 3)), g.weight("w", (3, 3, 3, 3)))

@@ -163,13 +163,16 @@ def _mean_squared_error(graph: Graph, output: Tensor, axis: int | None) -> tuple
 
 
 def _binary_cross_entropy(graph: Graph, output: Tensor, axis: int | None) -> tuple[Node, ...]:
-    """max(x, 0) - x t + log(1 + exp(-|x|)) of the logits x, which overflows nowhere."""
+    """max(x, 0) - x t + log(1 + exp(-|x|)) of the logits x, which overflows nowhere.
+
+    -|x| is min(-x, x), which passes its gradient to x where x is 0: max passes none there.
+    """
     _no_axis(axis, "a binary cross-entropy")
     last = {node.name: node for node in graph.nodes}.get(output.name)
     sigmoid = last is not None and last.operation == "sigmoid"
     logits = last.inputs[0] if last and sigmoid else output.name
     unused = sigmoid and not any(output.name in node.inputs for node in graph.nodes)
-    body = f"(max(x0, 0) - x0 * x1 + log(1 + exp(0 - abs(x0)))) * {1 / output.elements!r}"
+    body = f"(max(x0, 0) - x0 * x1 + log(1 + exp(min(0 - x0, x0)))) * {1 / output.elements!r}"
     terms = _node(f"{LOSS}.terms", "pointwise", logits, TARGETS, body=body, what=BINARY_CROSS_ENTROPY)
     return (*(node for node in graph.nodes if not (unused and node is last)), terms)
 
