@@ -29,6 +29,7 @@ def limit(request: pytest.FixtureRequest) -> Iterator[None]:
         if request.param:
             patch.setattr(bind, "EVALUATED_LIMIT", request.param)
             patch.setattr(evaluate, "PIECE", request.param)
+            patch.setattr(bind, "APART_LIMIT", request.param)
         yield
 
 

@@ -17,9 +17,11 @@ import numpy as np
 from tilework.network import evaluate, kernels, views
 from tilework.network.functions import FUNCTIONS, UPDATES
 from tilework.network.matrices import Array, Call, Room
-from tilework.network.nest import CONTRACTION, Access, Nest, accesses
+from tilework.network.nest import CONTRACTION, Access, Affine, Nest, accesses
+from tilework.network.operations import Shape
 from tilework.network.views import Loop
 
+APART_LIMIT = 1 << 18  # elements that are kept apart at once before they are put together
 EVALUATED_LIMIT = 1 << 22  # elements of a body's value that is reduced at once; above it a nest runs in pieces
 
 
@@ -45,7 +47,7 @@ class _Binding:
         box, origin = views.box(out, access, nest.extents, identity)
         view = views.view(box, access, origin, nest.loops, whole=True)
         once = views.distinct(access, nest.parallel_loops)
-        calls = self.compute(view, accumulate) if once else self.scatter(view)
+        calls = self.compute(view, accumulate) if once else self.scatter(box, origin)
         if box is out:
             return self.before + calls
         ours, inside = views.shared(out, box, origin)
@@ -89,11 +91,19 @@ class _Binding:
 
         return kernels.reduction(target, values, ufunc, accumulate, self.room)
 
-    def scatter(self, view: Array) -> list[Call]:
-        """Run where a place may be written more than once: all iterations apart, then put together into `view`."""
+    def scatter(self, box: Array, origin: Shape) -> list[Call]:
+        """Run where a place may be written more than once: all iterations apart, then put together into the box."""
         nest = self.nest
+        view = views.view(box, nest.output, origin, nest.loops, whole=True)
         single = _one_by_one(nest)
         names = self.order(view)
+        if parts := _parts(nest, self.columns(names), single):
+            calls: list[Call] = []
+            for part in parts:
+                one = _Binding(part, self.arrays, self.room)
+                made = one.scatter(box, origin)
+                calls += one.before + made
+            return calls
         values = self.room.array("apart", tuple(nest.extents[name] for name in names), view.dtype)
         strides = [values.strides[names.index(name)] if name in names else 0 for name, _ in nest.loops]
         calls = self.compute(views.strided(values, [extent for _, extent in nest.loops], strides), accumulate=False)
@@ -110,11 +120,16 @@ class _Binding:
         """The parallel loops as a product's result lies best in memory: rows, and columns along the target's."""
         along = {name: -abs(stride) for (name, _), stride in zip(self.nest.loops, view.strides, strict=True)}
         names = sorted((name for name, _ in self.nest.parallel_loops), key=lambda name: along[name])
+        columns = self.columns(names)
         sides = [access.loops() for access in factors(self.nest)]
-        if names and sides:
-            columns = next((loops for loops in sides if names[-1] in loops), set())
-            names.sort(key=lambda name: (sum(name in loops for loops in sides) < 2, name in columns))
+        names.sort(key=lambda name: (sum(name in loops for loops in sides) < 2, name in columns))
         return names
+
+    def columns(self, names: Sequence[str]) -> list[str]:
+        """Those loops that run along the operand of a product which has the innermost one; of other nests all."""
+        sides = (access.loops() for access in factors(self.nest))
+        along = next((loops for loops in sides if names and names[-1] in loops), set(names))
+        return [name for name in names if name in along]
 
 
 def factors(nest: Nest) -> tuple[Access, ...]:
@@ -132,6 +147,21 @@ def _part(read: Array, index: Sequence[Any]) -> Array:
     at = (0 if isinstance(i, int) and size == 1 else i for i, size in zip(index, read.shape, strict=False))
     part: Array = read[(*at, ...)] if index[0] is not Ellipsis else read
     return part
+
+
+def _parts(nest: Nest, loops: Sequence[str], single: Sequence[str]) -> list[Nest]:
+    """A nest too large to run apart at once, cut along the first loop that can be cut; none where it needn't be."""
+    size = prod(extent for _, extent in nest.parallel_loops)
+    outer = next((name for name in loops if name not in single and nest.extents[name] > 1), None)
+    if size <= APART_LIMIT or nest.update == "=" or outer is None:
+        return []
+    extent = nest.extents[outer]
+    step = max(1, extent * APART_LIMIT // size)
+    parts = []
+    for start in range(0, extent, step):
+        extents = {**nest.extents, outer: min(step, extent - start)}
+        parts.append(nest.substitute({outer: Affine(((outer, 1),), start)}, tuple(extents.items())))
+    return parts
 
 
 def _one_by_one(nest: Nest) -> list[str]:

@@ -88,7 +88,7 @@ def _value_of(graph: Graph, node: Node, values: Mapping[str, Array], weights: Ma
 
 def comes_with_weights(node: Node) -> bool:
     """Whether a node is a constant of which the graph does not say what it is."""
-    return node.label == "constant" and not dict(node.attributes).get("sequence")
+    return node.operation == "host" and node.label == "constant" and not dict(node.attributes).get("sequence")
 
 
 def _run_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> Array:
