@@ -28,19 +28,11 @@ What it can do instead is follow values: how often a loop runs may depend on wha
 graph of Newton's method has a number of steps that was fixed before; this one stops when it is right, and its
 gradient goes back through as many steps as there were. And an error shows in the line that made it.
 """
-BATCH, RATE, STEPS = 64, 0.05, 4
-MEASURED = {  # by `python exercises/ch05/ex5_2.py`, one thread; medians of 15, the processor's time
-    "date": "2026-11-23",
-    "processor": "AMD EPYC, one of 2 cores",
-    "command": "python exercises/ch05/ex5_2.py",
-    "static_build_ms": 22.5,
-    "static_step_ms": 5.2,
-    "dynamic_step_ms": 25.8,
-}
+BATCH, RATE, STEPS, TURNS = 64, 0.05, 4, 15
 
 
 def answer() -> dict[str, Any]:
-    """Losses of both ways, how far their weights differ in the end, peak memory, the times that were measured once."""
+    """Losses of both ways, how far their weights differ in the end, peak memory, the processor's time."""
     static, dynamic = _traced(Static), _traced(Dynamic)
     weights, own = static["weights"], dynamic["weights"]
     return {
@@ -51,7 +43,7 @@ def answer() -> dict[str, Any]:
         "largest_difference": max(float(abs(weights[name] - own[name]).max()) for name in weights),
         "static_megabytes": static["megabytes"],
         "dynamic_megabytes": dynamic["megabytes"],
-        "measured": MEASURED,
+        "milliseconds": _times(),
         "newton": [_newton(number) for number in (2.0, 9.0, 10_000.0)],
     }
 
@@ -128,6 +120,23 @@ def _traced(build: Any) -> dict[str, Any]:
         return thread.submit(steps).result()
 
 
+def _times() -> dict[str, float]:
+    """Medians, in milliseconds of the processor's time, of building the engine and of a step each way, in turns."""
+    from statistics import median
+    from time import process_time
+
+    def timed(work: Any) -> float:
+        start = process_time()
+        work()
+        return 1000 * (process_time() - start)
+
+    static, dynamic = Static(), Dynamic()
+    static.step(), dynamic.step()
+    turns = [(timed(Static), timed(static.step), timed(dynamic.step)) for _ in range(TURNS)]
+    sides = zip(("static_build", "static_step", "dynamic_step"), zip(*turns, strict=True), strict=True)
+    return {side: round(median(times), 1) for side, times in sides}
+
+
 def _newton(number: float) -> dict[str, float]:
     """The square root by Newton's method, as many steps as it takes, and its derivative through all of them."""
     import numpy as np
@@ -142,14 +151,14 @@ def _newton(number: float) -> dict[str, float]:
 
 def text(answer: dict[str, Any]) -> str:
     """The losses, what each way needs, and what depends on values."""
-    measured = answer["measured"]
+    times = answer["milliseconds"]
     losses = [
         (f"{step}", f"{a:.6f}", f"{b:.6f}")
         for step, (a, b) in enumerate(zip(answer["static_losses"], answer["dynamic_losses"], strict=True), 1)
     ]
     needs = [
-        ("a step, ms", f"{measured['static_step_ms']:.1f}", f"{measured['dynamic_step_ms']:.1f}"),
-        ("before the first step, ms", f"{measured['static_build_ms']:.0f}", "0"),
+        ("a step, ms", f"{times['static_step']:.1f}", f"{times['dynamic_step']:.1f}"),
+        ("before the first step, ms", f"{times['static_build']:.0f}", "0"),
         ("memory, MB", f"{answer['static_megabytes']:.0f}", f"{answer['dynamic_megabytes']:.0f}"),
     ]
     roots = [
@@ -162,29 +171,8 @@ def text(answer: dict[str, Any]) -> str:
             tw.table(("step", "loss, static", "loss, dynamic"), losses),
             f"After these steps no weight differs by more than {answer['largest_difference']:.0e}.",
             tw.table(("", "static", "dynamic"), needs),
-            f"Times: {measured['command']}, {measured['date']}, {measured['processor']}; memory: computed now.",
+            "Times are the processor's; memory holds weights and inputs too.",
             tw.table(("number", "steps", "its root", "slope of the root"), roots),
             "The loop runs as long as the value needs, and the gradient goes back through as many steps.",
         )
     )
-
-
-def measure(steps: int = 15) -> dict[str, float]:
-    """The times in MEASURED, of this machine now."""
-    from statistics import median
-    from time import process_time
-
-    def timed(work: Any) -> float:
-        start = process_time()
-        work()
-        return 1000 * (process_time() - start)
-
-    static, dynamic = Static(), Dynamic()
-    static.step(), dynamic.step()
-    turns = [(timed(Static), timed(static.step), timed(dynamic.step)) for _ in range(steps)]
-    build, first, second = (median(side) for side in zip(*turns, strict=True))
-    return {"static_build_ms": build, "static_step_ms": first, "dynamic_step_ms": second}
-
-
-if __name__ == "__main__":
-    print(measure())
