@@ -120,6 +120,28 @@ def test_a_zoo_network_trains_and_runs_with_its_weights(tmp_path: Path) -> None:
     assert all(np.array_equal(found[name], array) for name, array in trained.weights.items())
 
 
+def test_folders_of_pictures_train_a_network_with_as_many_classes(tmp_path: Path) -> None:
+    from PIL import Image
+
+    generator = np.random.default_rng(0)
+    for part, count in (("train", 20), ("val", 6)):
+        for value, name in ((60, "dark"), (128, "grey"), (200, "light")):
+            (tmp_path / part / name).mkdir(parents=True)
+            for i in range(count):
+                pixels = generator.integers(value - 40, value + 40, (9, 12, 3)).astype(np.uint8)
+                Image.fromarray(pixels).save(tmp_path / part / name / f"{i}.png")
+    recipe = {**tw.load_recipe("images").to_dict(), "batch": 9, "epochs": 12, "augment": {}}
+    recipe |= {"network": {"stages": [4, 8]}, "data": {"kind": "folder", "size": 8, "validation": 0.2}}
+    trained = tw.fit(recipe, data=tmp_path)
+    assert trained.graph.tensors[trained.graph.outputs[0]].shape == (1, 3)
+    assert trained.accuracy > 0.8
+    assert trained.source == f"60 images of 3 classes, train in {tmp_path.name}; 12 kept for validation"
+    with pytest.raises(
+        TrainingError, match=r"^this recipe trains with pictures of your own; give the folder that they"
+    ):
+        tw.fit(recipe)
+
+
 def test_mistakes_are_one_sentence() -> None:
     ran = CliRunner().invoke(cli, ["train", "addr"])
     assert ran.exit_code == 2

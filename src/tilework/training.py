@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from tilework.train.layers import connected, convolutional
 from tilework.train.logs import EventLog, write_csv
 from tilework.train.parameters import Array
 from tilework.train.race import Course
-from tilework.train.recipe import Recipe, load_recipe
+from tilework.train.recipe import Recipe, load_recipe, recipe_of
 from tilework.train.sources import Data, load_data
 from tilework.train.speedup import Comparison, compare
 from tilework.train.study import Study, load_study
@@ -48,9 +48,9 @@ class Trained:
 
     recipe: Recipe
     seed: int
-    graph: Graph
-    weights: Mapping[str, Array]
-    history: tuple[Record, ...]
+    graph: Graph = field(repr=False)
+    weights: Mapping[str, Array] = field(repr=False)
+    history: tuple[Record, ...] = field(repr=False)
     accuracy: float
     top5: float | None
     epochs: int
@@ -122,7 +122,7 @@ def _row(record: Record) -> tuple[str, ...]:
 
 
 def fit(
-    recipe: str | Path | Recipe,
+    recipe: str | Path | Mapping[str, Any] | Recipe,
     seed: int = 0,
     data: str | Path | Data | None = None,
     epochs: int | None = None,
@@ -130,7 +130,8 @@ def fit(
     resume: bool = False,
     each: Each = lambda record: None,
 ) -> Trained:
-    """Train by a recipe: one of those that come with Tilework by name, a TOML file, or a `Recipe`.
+    """Train by a recipe: one of those that come with Tilework by name, a TOML file, a `Recipe`, or its
+    tables as dicts.
 
     The same recipe, seed and data give the same weights. `data` is a folder, for digits and pictures, or data of one's
     own; `epochs` takes the place of the recipe's. `each` is called after every epoch. In the folder `to` are kept a
@@ -194,10 +195,16 @@ def _folder(path: Path) -> Path:
 
 
 def open_training(
-    recipe: str | Path | Recipe, seed: int = 0, data: str | Path | Data | None = None, epochs: int | None = None
+    recipe: str | Path | Mapping[str, Any] | Recipe,
+    seed: int = 0,
+    data: str | Path | Data | None = None,
+    epochs: int | None = None,
 ) -> Training:
     """A training before its first step; arguments and errors are those of `fit`."""
-    found = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    if isinstance(recipe, Mapping):
+        found = recipe_of(recipe)
+    else:
+        found = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     if epochs is not None:
         found = msgspec.structs.replace(found, epochs=epochs)
     examples = data if isinstance(data, Data) else load_data(found.data, data, seed)

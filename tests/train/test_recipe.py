@@ -32,7 +32,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
         {"data": {"kind": "adder", "bit": 4}},
         "the keys in [data] must be one of kind, bits, test, validation, not 'bit'; did you mean bits?",
     ),
-    ({"data": {"kind": "addr"}}, "data.kind must be one of digits, adder, truth-table, not 'addr'; choose one"),
+    ({"data": {"kind": "addr"}}, "data.kind must be one of digits, folder, adder, truth-table, not 'addr'; choose one"),
     ({"data": {}}, "the key data.kind must be there, but is missing; add it"),
     ({"batch": 0}, "batch must be a whole number >= 1, not 0; correct it"),
     ({"batch": "many"}, "batch must be a whole number, not 'many'; correct it"),

@@ -14,7 +14,7 @@ from tilework.training import open_training, result, run
 @click.command()
 @click.argument("recipe", required=False, metavar="[RECIPE|FILE.toml]")
 @click.option("--seed", type=click.IntRange(0), default=0, metavar="N", help="Of weights, order and changes (0).")
-@click.option("--data", metavar="FOLDER", help="Where MNIST's four files are, or data in the same form.")
+@click.option("--data", metavar="FOLDER", help="MNIST's four files, or pictures in train/CLASS and test/CLASS.")
 @click.option("--epochs", type=click.IntRange(1), metavar="N", help="Instead of the recipe's.")
 @click.option(
     "--to",

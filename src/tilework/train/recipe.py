@@ -47,6 +47,14 @@ class Digits(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", 
     validation: Share = 0.0
 
 
+class Folder(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="folder"):
+    """Pictures as train/CLASS/FILE and test/CLASS/FILE, or val/CLASS/FILE, made square as `tw.image_folder` does."""
+
+    size: Count = 32
+    framing: str = "whole"
+    validation: Share = 0.1
+
+
 class Adder(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="adder"):
     """All sums of two numbers of so many bits and a carry; the share `test` of the rows, drawn by the seed, is held
     out."""
@@ -79,7 +87,7 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
 
     title: str
     network: Network
-    data: Digits | Adder | TruthTable
+    data: Digits | Folder | Adder | TruthTable
     batch: Count
     epochs: Count
     optimiser: dict[str, Any]
