@@ -9,9 +9,11 @@ most can come early.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from math import prod
+from typing import NamedTuple
 
 from tilework.compiler.buffers import whole_words
 from tilework.compiler.chain_part import ChainPart
@@ -19,6 +21,9 @@ from tilework.compiler.layout import Frame
 from tilework.compiler.split import Part, Work
 from tilework.isa.instruction import ELEMENT_BYTES, Instruction
 from tilework.machine.machine import Machine
+
+MEMORIES = ("nram", "wram")
+WORTH = 0.001  # of a group's cycles: what a first tile must take that its loops are cut for
 
 Waits = tuple[tuple[int, int], ...]  # buffers of the group before, and how many of their slots must be free
 
@@ -47,8 +52,15 @@ class Home:
         return [Frame(part.group, part.tiling, index, base, turn=turn) for index, (base, turn) in places]
 
 
-@dataclass(frozen=True)
-class _Taken:
+class _Size(NamedTuple):
+    """A buffer's memory, and the bytes of each of its slots."""
+
+    memory: str
+    slot_bytes: int
+    slots: int
+
+
+class _Taken(NamedTuple):
     """Bytes [low, high) of a memory that hold tiles of the buffer numbered `owner`, free after so many of the load
     unit's last waits for its slots; None if only at the group's end."""
 
@@ -61,7 +73,8 @@ class _Taken:
 
 def plain_home(part: Part) -> Home:
     """All buffers in a row from the beginning of their memories."""
-    return _stacked(part, range(len(part.tiling.plan.buffers)), None)
+    sizes = _sizes(part)
+    return Home(_bases(sizes, range(len(sizes))), (0,) * len(sizes))
 
 
 def homes(works: Sequence[Work], waits: Sequence[bool], core: int, machine: Machine) -> list[Home | None]:
@@ -70,21 +83,19 @@ def homes(works: Sequence[Work], waits: Sequence[bool], core: int, machine: Mach
     `waits` says after which groups all cores meet.
     """
     found: list[Home | None] = []
-    before = _before(works, waits)
-    for place, (work, names) in enumerate(zip(works, before, strict=True)):
+    last: Part | None = None
+    rooms = machine.nram.capacity_bytes, machine.wram.capacity_bytes
+    for place, (work, names) in enumerate(zip(works, _before(works, waits), strict=True)):
         part = work.parts[core] if core < len(work.parts) else None
         if part is None or isinstance(part, ChainPart):
             found.append(None)
-            continue
-        last = works[place - 1].parts[core] if place and core < len(works[place - 1].parts) else None
-        home = found[place - 1] if place else None
-        if place == 0 or isinstance(last, ChainPart):
+        elif place == 0 or isinstance(last, ChainPart):
             found.append(plain_home(part))
         else:
-            taken = list(_taken(last, home)) if last and home else []
-            able = [i for i, buffer in enumerate(part.tiling.plan.buffers) if buffer.access.tensor in names]
-            able = [i for i in able if _comes_early(part, i, bool(work.chunks))]
-            found.append(_best(part, able, taken, machine))
+            home = found[-1]
+            taken = tuple(_taken(last, home)) if last and home else ()
+            found.append(_best(_sizes(part), _able(part, names, bool(work.chunks), machine), taken, rooms))
+        last = part
     return found
 
 
@@ -103,71 +114,82 @@ def _before(works: Sequence[Work], waits: Sequence[bool]) -> Iterator[set[str]]:
         made[work.group.output.tensor] = place
 
 
-def _comes_early(part: Part, index: int, staged: bool) -> bool:
-    buffer = part.tiling.plan.buffers[index]
-    return buffer.loaded and bool(part.tiling.plan.tokens[index]) and not (staged and buffer.packed)
+def _able(part: Part, names: set[str], staged: bool, machine: Machine) -> tuple[int, ...]:
+    """The buffers whose first tile may come early, those in loops only if that is worth a first iteration apart."""
+    tiling = part.tiling
+    able = [
+        index
+        for index, (buffer, tokens) in enumerate(zip(tiling.plan.buffers, tiling.plan.tokens, strict=True))
+        if buffer.loaded and tokens and buffer.access.tensor in names and not (staged and buffer.packed)
+    ]
+    least = (WORTH * tiling.cycles - machine.dram.latency_cycles) * machine.dram_bytes_per_cycle
+    depth = max((tiling.levels[i] for i in able if Frame(part.group, tiling, i).tile_bytes >= least), default=0)
+    return tuple(index for index in able if tiling.levels[index] <= depth)
+
+
+def _sizes(part: Part) -> tuple[_Size, ...]:
+    frames = (Frame(part.group, part.tiling, index) for index in range(len(part.tiling.plan.buffers)))
+    return tuple(_Size(frame.buffer.memory, frame.slot_bytes, frame.slots) for frame in frames)
 
 
 def _taken(part: Part, home: Home) -> Iterator[_Taken]:
     """What a part holds on chip when its last tile is being computed."""
-    for index, frame in enumerate(home.frames(part)):
-        ours = frame.buffer.loaded and part.tiling.plan.tokens[index]
-        last = (_fills(part, index) - 1 + frame.turn) % frame.slots
-        for slot in range(frame.slots):
-            low = frame.base + slot * frame.slot_bytes
-            free = (frame.slots if slot == last else 1) if ours else None
-            yield _Taken(frame.buffer.memory, low, low + frame.slot_bytes, index, free)
+    plan = part.tiling.plan
+    for index, (size, base) in enumerate(zip(_sizes(part), home.bases, strict=True)):
+        fills = prod(part.tiling.count(part.group, depth) for depth in range(part.tiling.levels[index]))
+        last = (fills - 1 + home.turns[index]) % size.slots
+        for slot in range(size.slots):
+            low = base + slot * size.slot_bytes
+            ours = plan.buffers[index].loaded and plan.tokens[index]
+            free = (size.slots if slot == last else 1) if ours else None
+            yield _Taken(size.memory, low, low + size.slot_bytes, index, free)
 
 
-def _fills(part: Part, index: int) -> int:
-    """How often a buffer is filled."""
-    return prod(part.tiling.count(part.group, depth) for depth in range(part.tiling.levels[index]))
-
-
-def _best(part: Part, able: Sequence[int], taken: Sequence[_Taken], machine: Machine) -> Home:
+@lru_cache(maxsize=1024)
+def _best(sizes: tuple[_Size, ...], able: tuple[int, ...], taken: tuple[_Taken, ...], rooms: tuple[int, int]) -> Home:
     """The home in which most bytes come early, those sooner that are worth most."""
-    every = range(len(part.tiling.plan.buffers))
+    every = range(len(sizes))
     orders = dict.fromkeys((tuple(every), (*able, *(i for i in every if i not in able))))
-    options = [_stacked(part, order, top) for order, top in product(orders, (None, machine))]
-    filled = [_filled(part, home, able, taken) for home in options]
+    options = [_bases(sizes, order, ends) for order, ends in product(orders, (None, rooms))]
+    filled = [_filled(sizes, bases, able, taken) for bases in options]
     return max(filled, key=lambda each: each[0])[1]
 
 
-def _stacked(part: Part, order: Iterable[int], top: Machine | None) -> Home:
-    """Buffers in a row from the beginning of their memories, or from the end of those of the machine `top`."""
-    ends = {"nram": top.nram.capacity_bytes, "wram": top.wram.capacity_bytes} if top else {"nram": 0, "wram": 0}
-    ends = {name: end // ELEMENT_BYTES * ELEMENT_BYTES for name, end in ends.items()}
-    bases = [0] * len(part.tiling.plan.buffers)
+def _bases(sizes: Sequence[_Size], order: Iterable[int], ends: tuple[int, int] | None = None) -> tuple[int, ...]:
+    """Buffers in a row from the beginning of their memories, or from the ends of NRAM and WRAM downwards."""
+    tops = {memory: end // ELEMENT_BYTES * ELEMENT_BYTES for memory, end in zip(MEMORIES, ends or (0, 0), strict=True)}
+    bases = [0] * len(sizes)
     for index in order:
-        frame = Frame(part.group, part.tiling, index)
-        memory, size = frame.buffer.memory, whole_words(frame.total_bytes)
-        bases[index] = ends[memory] - size if top else ends[memory]
-        ends[memory] += -size if top else size
-    return Home(tuple(bases), (0,) * len(bases))
+        memory, size, slots = sizes[index]
+        taken = whole_words(size * slots)
+        bases[index] = tops[memory] - taken if ends else tops[memory]
+        tops[memory] += -taken if ends else taken
+    return tuple(bases)
 
 
-def _filled(part: Part, home: Home, able: Sequence[int], taken: Sequence[_Taken]) -> tuple[float, Home]:
-    """What comes early in a home, and how much it is worth: its bytes, less if they come later."""
-    turns, found = list(home.turns), []
+def _filled(
+    sizes: Sequence[_Size], bases: tuple[int, ...], able: Sequence[int], taken: Sequence[_Taken]
+) -> tuple[float, Home]:
+    """What comes early to these places, and how much that is worth: its bytes, less if they come later."""
+    turns, found = [0] * len(sizes), []
     for index in able:
-        frame = home.frames(part)[index]
-        options = [(turn, _waits(replace(frame, turn=turn), taken)) for turn in range(frame.slots)]
+        size = sizes[index]
+        options = [(turn, _waits(size, bases[index] + turn * size.slot_bytes, taken)) for turn in range(size.slots)]
         known = [(sum(n for _, n in waits), turn, waits) for turn, waits in options if waits is not None]
         if known:
             late, turns[index], waits = min(known)
-            found.append((late, index, waits, frame.tile_bytes))
+            found.append((late, index, waits))
     found.sort()
-    early, waits_of = tuple(each[1] for each in found), tuple(each[2] for each in found)
-    worth = sum(size / (1 + late) for late, _, _, size in found)
-    return worth, Home(home.bases, tuple(turns), early, waits_of)
+    worth = sum(sizes[index].slot_bytes / (1 + late) for late, index, _ in found)
+    early, waits_of = tuple(index for _, index, _ in found), tuple(waits for *_, waits in found)
+    return worth, Home(bases, tuple(turns), early, waits_of)
 
 
-def _waits(frame: Frame, taken: Sequence[_Taken]) -> Waits | None:
-    """What must be waited for before a buffer's first tile can come; None if that can't be."""
-    low = frame.base + frame.turn * frame.slot_bytes
+def _waits(size: _Size, low: int, taken: Sequence[_Taken]) -> Waits | None:
+    """What must be waited for before a tile can come to a place; None if that can't be."""
     found: dict[int, int] = {}
     for other in taken:
-        if other.memory == frame.buffer.memory and other.low < low + frame.slot_bytes and low < other.high:
+        if other.memory == size.memory and other.low < low + size.slot_bytes and low < other.high:
             if other.waits is None:
                 return None
             found[other.owner] = max(other.waits, found.get(other.owner, 0))

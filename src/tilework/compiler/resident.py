@@ -40,7 +40,8 @@ def _worth(names: Iterable[str], groups: Sequence[Group]) -> bool:
 
 def settled(group: Group, resident: Mapping[str, int]) -> Group:
     """The group, told which of its tensors stay in the SRAM."""
-    return replace(group, resident=frozenset(group.names) & resident.keys())
+    found = frozenset(group.names) & resident.keys()
+    return replace(group, resident=found) if found else group
 
 
 def rest(machine: Machine, resident: Mapping[str, int]) -> Machine:

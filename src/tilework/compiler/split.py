@@ -85,6 +85,8 @@ def split(group: Group, cut: Cut) -> tuple[Group, ...]:
 
     Along a loop they are as equal as can be, larger ones first: 14 iterations in 4 parts are 4, 4, 3 and 3.
     """
+    if not cut:
+        return (group,)
     shares = [[(loop, *piece) for piece in pieces(group.extents[loop], parts)] for loop, parts in cut]
     return tuple(_part(group, share) for share in product(*shares))
 

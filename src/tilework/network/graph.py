@@ -153,6 +153,16 @@ class Graph:
 
     def nests(self, node: Node) -> tuple[Nest, ...]:
         """The node's nests over the graph's own tensor names; temporaries are called `node:t`."""
+        known = self._nests.get(node.name)
+        if known is None or known[0] is not node:
+            known = self._nests[node.name] = node, self._renamed(node)
+        return known[1]
+
+    @cached_property
+    def _nests(self) -> dict[str, tuple[Node, tuple[Nest, ...]]]:
+        return {}
+
+    def _renamed(self, node: Node) -> tuple[Nest, ...]:
         expansion = self.expansion(node)
         names = dict(zip(OPERATIONS[node.operation].placeholders(len(node.inputs)), node.inputs, strict=True))
         names["o"] = node.name

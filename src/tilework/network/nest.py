@@ -197,7 +197,15 @@ class Nest:
         """The nest with its tensors renamed."""
         change = {a: Access(names.get(a.tensor, a.tensor), a.index, a.pad) for a in self.reads}
         output = Access(names.get(self.output.tensor, self.output.tensor), self.output.index, self.output.pad)
-        return Nest(self.loops, output, self.update, map_accesses(self.body, change))
+        found = object.__new__(Nest)  # what was checked of this one holds of it
+        found.__dict__.update(
+            loops=self.loops,
+            output=output,
+            update=self.update,
+            body=map_accesses(self.body, change),
+            extents=self.extents,
+        )
+        return found
 
     def __str__(self) -> str:
         from tilework.network.text import print_nest
