@@ -231,6 +231,8 @@ def explanation(mapping: Mapping, machine: Machine) -> list[str]:
     parts = (plan.shared_parts, plan.own_parts) if by_columns else (plan.own_parts, plan.shared_parts)
     own, shared = ("weights", "inputs") if by_columns else ("inputs", "weights")
     several = [f"The cores divide the {plan.split}."] if machine.cores * machine.clusters > 1 else []
+    if mapping.lots > 1:
+        several = [f"The groups are done in {mapping.lots} lots, each by clusters of its own.", *several]
     keeps = {"no": "pass by", "core": f"stay in {_memory(shared)}", "sram": "stay in sram"}
     stays = f"{own.capitalize()} {f'stay in {_memory(own)}' if plan.keep_own else 'pass by'}"
     order = "row by row" if plan.own_outer != by_columns else "column by column"

@@ -294,10 +294,10 @@ def test_programs_are_honest(conv: Conv, name: str, serial: bool, data: st.DataO
 
 
 def check(conv: Conv, mapping: Mapping, machine: Machine) -> None:
-    """Work and traffic are the layer's, and the search's time is the simulator's."""
+    """Work and traffic are the layer's, and the search's time is the simulator's, or near it with several clusters."""
     time = simulate_tiles(mapping.program, machine)
     outputs = conv.n * conv.g * conv.k * conv.out**2
-    assert time.cycles == mapping.cycles
+    assert time.cycles == (mapping.cycles if machine.clusters == 1 else pytest.approx(float(mapping.cycles), rel=0.02))
     assert time.macs == outputs * conv.c * conv.r**2
     assert time.bytes_out == 4 * outputs
     lines = range(conv.lines)
@@ -306,9 +306,9 @@ def check(conv: Conv, mapping: Mapping, machine: Machine) -> None:
     least += outputs + conv.g * conv.k if conv.pointwise else 0
     assert time.bytes_in >= 4 * least
     assert mapping.problem.compulsory_bytes == 4 * (least + outputs)
-    peak = machine.macs_per_cycle("float32") * machine.cores
+    peak = machine.macs_per_cycle("float32") * machine.cores * machine.clusters
     assert mapping.bound_cycles == max(time.macs / peak, 4 * (least + outputs) / machine.dram_bytes_per_cycle)
-    assert mapping.cycles >= mapping.bound_cycles
+    assert time.cycles >= mapping.bound_cycles
 
 
 @settings(max_examples=30, deadline=None)
@@ -317,6 +317,23 @@ def test_views_and_pointwise_work(conv: Conv, name: str, serial: bool) -> None:
     conv, machine = replace(conv, pointwise=True), load_machine(name)
     for view in layer_problems(conv.group(), "fp32"):
         check(conv, (serial_mapping if serial else best_mapping)(view, machine), machine)
+
+
+@pytest.mark.parametrize(
+    "conv", [Conv(1, 12, 7, 9, 6, 3, 1, 1), Conv(1, 4, 5, 9, 7, 3, 1, 0), Conv(1, 20, 9, 5, 6, 3, 1, 1)], ids=str
+)
+def test_clusters_do_groups_by_themselves(conv: Conv) -> None:
+    """Each of the clusters at work an equal part of the groups, as one cluster would do these alone."""
+    machine = load_machine("dlp-m16")
+    mapping = best_mapping(layer_problems(conv.group(), "fp32")[0], machine)
+    assert mapping.lots > 1
+    for core in range(machine.cores):
+        peaks = replayed(replace(conv, g=conv.g // mapping.lots), mapping, machine, core, serial=False)
+        assert peaks["nram"] <= mapping.peak_bytes["nram"] <= machine.nram.capacity_bytes
+        assert peaks["wram"] <= mapping.peak_bytes["wram"] <= machine.wram.capacity_bytes
+    check(conv, mapping, machine)
+    time = simulate_tiles(mapping.program, machine)
+    assert time.bytes_in + time.bytes_out < 1.1 * mapping.problem.compulsory_bytes
 
 
 def test_shorter_lines_let_a_layer_fit() -> None:

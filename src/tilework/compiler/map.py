@@ -29,7 +29,8 @@ class Mapping:
     """A product's program, its time in cycles beside the bound, and the bytes that it takes of each memory.
 
     The last tile's last `last_places` of each sum are computed some outputs at a time. `considered` plans were
-    estimated, and of the best the time of `timed` programs computed.
+    estimated, and of the best the time of `timed` programs computed. The groups of a layer are done in `lots`, each by
+    clusters of its own.
     """
 
     problem: Problem
@@ -41,6 +42,7 @@ class Mapping:
     last_places: int
     considered: int = 1
     timed: int = 1
+    lots: int = 1
 
 
 def best_mapping(problem: Problem, machine: Machine, *others: Problem) -> Mapping:
@@ -49,12 +51,12 @@ def best_mapping(problem: Problem, machine: Machine, *others: Problem) -> Mappin
     `others` are other views of the same layer, in which it may be cut instead. Raises CompileError if the machine lacks
     the dtype, or if not even the smallest tiles fit.
     """
-    counts = sorted({machine.clusters // (1 << power) for power in range(machine.clusters.bit_length())})
+    divisions = list(_divisions(machine, problem.groups))
     timed: list[_Timed] = []
     considered = 0
-    for clusters, view in product(counts, (problem, *others)):
-        figures = Figures(machine, problem.dtype, clusters)
-        found = space(view, figures, serial=False, limit=_TIMED // len(counts))
+    for division, view in product(divisions, (problem, *others)):
+        figures = Figures(machine, problem.dtype, *division)
+        found = space(view, figures, serial=False, limit=_TIMED // len(divisions))
         considered += found.considered
         timed += [candidate for plan in found.plans for candidate in _endings(view, figures, plan)]
     _check(timed, machine)
@@ -64,6 +66,14 @@ def best_mapping(problem: Problem, machine: Machine, *others: Problem) -> Mappin
     schedule = Schedule(best.layout)
     phases = block([*schedule.body(), *schedule.ending()])
     return _mapping(best.layout, phases, considered, len(timed))
+
+
+def _divisions(machine: Machine, groups: int) -> Iterator[tuple[int, int]]:
+    """How many clusters there may work, and in how many lots, each of which does as many groups by itself."""
+    counts = sorted({machine.clusters // (1 << power) for power in range(machine.clusters.bit_length())})
+    for clusters in counts:
+        lots = range(1, clusters + 1 if machine.cores > 1 else 2)
+        yield from ((clusters, each) for each in lots if clusters % each == groups % each == 0)
 
 
 def serial_mapping(problem: Problem, machine: Machine, *others: Problem) -> Mapping:
@@ -87,7 +97,7 @@ def _mapping(layout: Layout, phases: Block, considered: int, timed: int) -> Mapp
     bound = figures.bound(problem) / figures.cycle
     last = total(divided(layout.places, layout.phases_of_last)[1])
     program, peak = sections(layout, phases), layout.occupied()
-    return Mapping(problem, layout.plan, program, cycles, bound, peak, last, considered, timed)
+    return Mapping(problem, layout.plan, program, cycles, bound, peak, last, considered, timed, figures.lots)
 
 
 def _check(found: Sequence[object], machine: Machine) -> None:

@@ -75,7 +75,7 @@ class Layout:
         self.own_side, self.left_side = portions
         self.shared_side = Portion(shared, shared.frames, shared.lines)
         self.shares = figures.shares and plan.split != "groups"
-        self.rounds = problem.groups * self.dealers // figures.cores
+        self.rounds = problem.groups * self.dealers // (figures.cores * figures.lots)
         self.width = own.width * shared.width
         across = {self.shared_side.part(plan.shared_parts, index).lines for index in (0, plan.shared_parts - 1)}
         self.groups = _groups(self.dealers, figures.cores, {self.left_outputs(size) for size in across})

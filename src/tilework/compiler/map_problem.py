@@ -139,10 +139,11 @@ class Figures:
 
     A tick is a cycle / `cycle`, of which all of these take whole numbers; docs/tile-language.md has the rules. `shares`
     says that operands reach the cores of a cluster through its SRAM, by its mover. A program may leave clusters alone:
-    `clusters` are those that it uses, `whole` says that these are all.
+    `clusters` are those that it uses, `whole` says that these are all. Where they do the groups of a layer in equal
+    `lots`, each by some clusters, these and their cores are those of one lot, and all lots share the channel.
     """
 
-    def __init__(self, machine: Machine, dtype: str, clusters: int) -> None:
+    def __init__(self, machine: Machine, dtype: str, clusters: int, lots: int = 1) -> None:
         name = DTYPES[dtype][0]
         if name not in machine.matrix.rates:
             there = [short for short, (long, _) in DTYPES.items() if long in machine.matrix.rates]
@@ -152,9 +153,10 @@ class Figures:
         sram = clock / Fraction(machine.sram.bandwidth_bytes_per_second) if machine.sram else Fraction(0)
         mac = Fraction(1, machine.macs_per_cycle(name))
         self.cycle = lcm(*(cost.denominator for cost in (channel, sram, mac)))
-        self.channel, self.cast, self.mac = (int(cost * self.cycle) for cost in (channel, sram, mac))
+        self.byte, self.cast, self.mac = (int(cost * self.cycle) for cost in (channel, sram, mac))
+        self.channel, self.lots, self.whole = self.byte * lots, lots, clusters == machine.clusters
         self.mover = max(self.channel, self.cast)
-        self.clusters, self.cores, self.whole = clusters, clusters * machine.cores, clusters == machine.clusters
+        self.clusters, self.cores = clusters // lots, clusters // lots * machine.cores
         self.all_cores = machine.clusters * machine.cores
         self.shares = machine.sram is not None and machine.cores > 1
         self.nram, self.wram = machine.nram.capacity_bytes, machine.wram.capacity_bytes
@@ -163,7 +165,7 @@ class Figures:
 
     def bound(self, problem: Problem) -> Fraction:
         """Ticks that no program can beat: max(multiply-accumulates / peak, compulsory bytes / bandwidth)."""
-        return max(Fraction(problem.macs * self.mac, self.all_cores), Fraction(problem.compulsory_bytes * self.channel))
+        return max(Fraction(problem.macs * self.mac, self.all_cores), Fraction(problem.compulsory_bytes * self.byte))
 
 
 def whole(amount: Fraction | int) -> int:

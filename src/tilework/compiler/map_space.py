@@ -52,7 +52,7 @@ def _splits(problem: Problem, figures: Figures) -> list[str]:
     if figures.cores == 1:
         return ["rows"]
     sides = zip(("rows", "columns"), problem.sides, strict=True)
-    dealt = ["groups"] if problem.groups > 1 and problem.groups % figures.cores == 0 else []
+    dealt = ["groups"] if figures.lots == 1 < problem.groups and problem.groups % figures.cores == 0 else []
     return [name for name, side in sides if divided(side, figures.cores)] + dealt
 
 

@@ -25,8 +25,8 @@ def sections(layout: Layout, phases: Block) -> tuple[Section, ...]:
     else:
         each = [body for body, count in zip(bodies, layout.groups, strict=True) for _ in range(count)]
         there = figures.cores // figures.clusters
-        cores = [Section("core", *divmod(core, there), body) for core, body in enumerate(each) if body]
-    clusters = [None] if figures.whole else range(figures.clusters)
+        cores = [Section("core", *divmod(core, there), body) for core, body in enumerate(each * figures.lots) if body]
+    clusters = [None] if figures.whole else range(figures.clusters * figures.lots)
     return (*(Section("mover", cluster, None, mover) for cluster in clusters if mover), *cores)
 
 
