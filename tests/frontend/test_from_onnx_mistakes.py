@@ -12,9 +12,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from tilework import wire
 from tilework.cost.count import count
 from tilework.errors import MissingPackageError, NetworkError, WeightsError
-from tilework.frontend.from_onnx import from_onnx, importer, input_shapes, wire
+from tilework.frontend.from_onnx import from_onnx, importer, input_shapes
 from tilework.frontend.resolve import resolve
 from tilework.frontend.to_onnx import save_onnx
 from tilework.frontend.zoo import network

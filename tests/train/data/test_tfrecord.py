@@ -196,9 +196,9 @@ SECOND = len(WHOLE) // 2
             WHOLE[:SECOND] + framed(b"text"),
             f"must hold tf.train.Example, which record 2 at byte {SECOND} is not; give another file",
         ),
-        (gzip.compress(WHOLE)[:-9], "must be a whole gzip file, but is damaged or cut short; get it anew"),
+        (gzip.compress(WHOLE, mtime=0)[:-9], "must be a whole gzip file, but is damaged or cut short; get it anew"),
         (
-            gzip.compress(WHOLE)[:-8] + bytes(8),
+            gzip.compress(WHOLE, mtime=0)[:-8] + bytes(8),
             "must be a whole gzip file, but is damaged or cut short; get it anew",
         ),
     ],
