@@ -89,3 +89,12 @@ def test_report(zigzag: Any, capsys: pytest.CaptureFixture[str]) -> None:
         ["cycles", "30", "120", "0.250", ""],
         ["energy-delay product", "1.800e-10 J·s", "3.600e-10 J·s", "0.500", "≤ 1"],
     ]
+
+
+def test_training_takes_the_same_steps_as_pytorch() -> None:
+    """It ends with an error where the losses differ."""
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    command = [sys.executable, str(BENCHMARKS / "training.py"), "--turns", "1", "--steps", "3"]
+    lines = run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [cells(line)[0] for line in lines[2:]] == ["mlp", "lenet5"]
+    assert all(float(cell) > 0 for line in lines[2:] for cell in cells(line)[1:4])

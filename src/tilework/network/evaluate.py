@@ -91,6 +91,7 @@ def _value(expression: Expression, reads: Reads, room: Room, calls: list[Call], 
         with np.errstate(all="ignore"):
             return scalars.apply(expression.function, values)
     shape = np.broadcast_shapes(*(value.shape for value in values if not isinstance(value, float)))
-    out = room.array(f"value {level} of {prod(shape)}", shape, dtype)
+    # What it is made of may lie at the same level, and is then as large or at most half as large.
+    out = room.array(f"value {level} of {prod(shape).bit_length()} bits", shape, dtype)
     calls.append(scalars.bound(expression.function, values, out))
     return out
