@@ -105,6 +105,19 @@ def test_a_training_that_diverges_says_where_its_last_checkpoint_is(tmp_path: Pa
     )
 
 
+def test_the_picture_of_a_training(tmp_path: Path) -> None:
+    path = tmp_path / "curves.svg"
+    run("mnist-mlp-4000", "--epochs", "1", "-o", str(path))
+    picture = path.read_text()
+    for words in ("mean loss", "accuracy, %", "learning rate", "784-300-100-10 on 4,000"):
+        assert words in picture
+
+
+def test_another_ending_of_a_picture_is_refused_before_the_training() -> None:
+    ran = CliRunner().invoke(cli, ["train", "mnist-mlp", "-o", "curves.gif"])
+    assert ran.stderr == "tilework: a picture's name must end in .svg or .png, unlike 'curves.gif'\n"
+
+
 def test_a_zoo_network_trains_and_runs_with_its_weights(tmp_path: Path) -> None:
     recipe = tmp_path / "small.toml"
     recipe.write_text(

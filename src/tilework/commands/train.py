@@ -6,6 +6,8 @@ import click
 
 from tilework.commands.options import json_option, print_json
 from tilework.commands.progress import progress
+from tilework.report.picture import picture_suffix
+from tilework.report.training import draw_training
 from tilework.train.fit import Training
 from tilework.train.recipe import load_recipe, recipe_names
 from tilework.training import open_training, result, run
@@ -22,6 +24,7 @@ from tilework.training import open_training, result, run
     help="Keep a checkpoint, weights.npz, history.csv and a log for TensorBoard there.",
 )
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in that folder, if there is one.")
+@click.option("-o", "--output", metavar="FILE", help="Draw loss and accuracy by epoch (.svg, .png).")
 @json_option
 def train(
     recipe: str | None,
@@ -30,6 +33,7 @@ def train(
     epochs: int | None,
     to: str | None,
     resume: bool,
+    output: str | None,
     as_json: bool,
 ) -> None:
     """Train the network of RECIPE, or of a recipe of your own; without one, list the recipes.
@@ -40,12 +44,15 @@ def train(
     Examples:
       tilework train
       tilework train adder
+      tilework train mnist-mlp --epochs 3 -o curves.png
       tilework train lenet5-4000 --to trained
       tilework run lenet5 --weights trained/weights.npz --input examples/digits.png
     """
     if recipe is None:
         _list(as_json)
         return
+    if output:
+        picture_suffix(output)  # before hours of training
     training = open_training(recipe, seed, data, epochs)
     with progress(f"training {recipe}") as moved:
 
@@ -54,6 +61,8 @@ def train(
 
         run(training, to, resume, stepped=stepped)
     trained = result(training, to)
+    if output:
+        draw_training(trained.history, output, trained.recipe.title)
     if as_json:
         print_json({"recipe_name": recipe, **trained.to_dict()})
     else:
