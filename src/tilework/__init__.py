@@ -98,6 +98,7 @@ if TYPE_CHECKING:
     from tilework.train.initial import initial_weights as initial_weights
     from tilework.train.recipe import load_recipe as load_recipe
     from tilework.train.schedules import schedule as schedule
+    from tilework.train.sources import Data as Data
     from tilework.training import fit as fit
 
 __version__ = "0.1.0"
@@ -105,6 +106,7 @@ __version__ = "0.1.0"
 _EXPORTS = {  # name: where it is
     "Assignment": "tilework.mapping:Assignment",
     "Batches": "tilework.train.data.batches:Batches",
+    "Data": "tilework.train.sources:Data",
     "DataError": "tilework.errors:DataError",
     "Dataset": "tilework.train.data.dataset:Dataset",
     "Digits": "tilework.train.data.digits:Digits",
@@ -203,6 +205,7 @@ __all__ = [
     "OPCODES",
     "Assignment",
     "Batches",
+    "Data",
     "DataError",
     "Dataset",
     "Digits",

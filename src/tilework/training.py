@@ -19,6 +19,7 @@ from tilework.network.graph_text import parse_graph
 from tilework.plain import columns, dataframe, percent
 from tilework.train.checkpoint import Checkpoints
 from tilework.train.checkpoint import resume as restore
+from tilework.train.data.dataset import Dataset
 from tilework.train.evaluate import Evaluator, accuracy
 from tilework.train.fit import Record, Training
 from tilework.train.fit import fit as go_on
@@ -65,6 +66,11 @@ class Trained:
         np.savez(packed, **dict(self.weights))  # type: ignore[arg-type]
         with replacing(path) as file:
             file.write(packed.getbuffer())
+
+    def outputs(self, images: Array) -> Array:
+        """What the trained network gives for images [N, ...]: float32 [N, outputs]."""
+        nothing = np.zeros(len(images), np.int64)
+        return Evaluator(self.graph, self.weights).outputs(Dataset(images, nothing, ("",), ""))
 
     def to_dict(self) -> dict[str, Any]:
         """All but graph and weights, as JSON can hold it."""

@@ -1,0 +1,47 @@
+"""Exercises 3.4 and 3.10: what is stored holds what was asked, and small trainings go the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tilework.commands.exercise import load_exercise
+
+Answers = Callable[[str], dict[str, Any]]
+
+
+def test_the_loss_falls_on_while_the_validation_accuracy_stands(answer_to: Answers) -> None:
+    answer = answer_to("3.4")
+    loss, curves, early = answer["loss"], answer["accuracy"], answer["early"]
+    assert loss[-1] < 0.01 < 1 < loss[0]
+    assert curves["training"][-1] == 1
+    assert curves["validation"][-1] < 0.95
+    assert 0.8 < curves["test"][-1] < 0.95
+    best = max(range(len(loss)), key=lambda epoch: curves["validation"][epoch])
+    assert early["kept"] <= best + 1
+    assert early["epochs"] == early["kept"] + early["patience"] < len(loss)
+    assert early["test"] == curves["test"][early["kept"] - 1]
+
+
+def test_the_picture_of_the_curves(answer_to: Answers, tmp_path: Path) -> None:
+    load_exercise("3.4").draw_to(str(tmp_path / "curves.svg"), answer_to("3.4"))
+    assert "validation" in (tmp_path / "curves.svg").read_text()
+
+
+@pytest.mark.parametrize(("number", "goals"), [("3.10", {"mnist-mlp": 0.983, "mnist-mlp-4000": 0.98})])
+def test_the_stored_accuracies_reach_the_goals(answer_to: Answers, number: str, goals: dict[str, float]) -> None:
+    runs = answer_to(number)["runs"]
+    for recipe, goal in goals.items():
+        shares = [run["accuracy"] for run in runs if run["recipe"] == recipe]
+        assert sum(shares) / len(shares) >= goal
+        assert all("MNIST (60,000 to train, 10,000 to test)" in run["data"] for run in runs)
+
+
+@pytest.mark.parametrize(("number", "recipe"), [("3.10", "mnist-mlp-4000")])
+def test_a_short_training_by_the_same_recipe(number: str, recipe: str) -> None:
+    (run,) = load_exercise(number).compute(epochs=1, recipes=(recipe,))["runs"]
+    assert (run["recipe"], run["seed"], run["epochs"]) == (recipe, 0, 1)
+    assert run["accuracy"] > 0.3
