@@ -18,7 +18,7 @@ from typing import NamedTuple
 from tilework.compiler.buffers import whole_words
 from tilework.compiler.chain_part import ChainPart
 from tilework.compiler.layout import Frame
-from tilework.compiler.split import Part, Work
+from tilework.compiler.split import Part, Work, share
 from tilework.isa.instruction import ELEMENT_BYTES, Instruction
 from tilework.machine.machine import Machine
 
@@ -94,7 +94,8 @@ def homes(works: Sequence[Work], waits: Sequence[bool], core: int, machine: Mach
         else:
             home = found[-1]
             taken = tuple(_taken(last, home)) if last and home else ()
-            found.append(_best(_sizes(part), _able(part, names, bool(work.chunks), machine), taken, rooms))
+            seen = share(machine, len(work.parts))
+            found.append(_best(_sizes(part), _able(part, names, bool(work.chunks), seen), taken, rooms))
         last = part
     return found
 
