@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from tilework.pixels import to_pixels as to_pixels
     from tilework.plain import columns as table
     from tilework.report.curves import draw_curves as draw_curves
+    from tilework.report.races import draw_races as draw_races
     from tilework.report.separation import draw_separation as draw_separation
     from tilework.report.tiles import draw_tiles as draw_tiles
     from tilework.report.trajectory import draw_paths as draw_paths
@@ -99,7 +100,9 @@ if TYPE_CHECKING:
     from tilework.train.recipe import load_recipe as load_recipe
     from tilework.train.schedules import schedule as schedule
     from tilework.train.sources import Data as Data
+    from tilework.train.speedup import comparison_text as comparison_text
     from tilework.training import fit as fit
+    from tilework.training import speedup as speedup
 
 __version__ = "0.1.0"
 
@@ -134,6 +137,7 @@ _EXPORTS = {  # name: where it is
     "best_schedule": "tilework.compiler.loops:best_schedule",
     "check_gradient": "tilework.network.gradient_check:check_gradient",
     "compare": "tilework.cost.compare:compare",
+    "comparison_text": "tilework.train.speedup:comparison_text",
     "compile": "tilework.executable:compile_network",
     "control_diagram": "tilework.isa.decoder:control_diagram",
     "control_path": "tilework.isa.decoder:control_path",
@@ -142,6 +146,7 @@ _EXPORTS = {  # name: where it is
     "digits": "tilework.train.data.digits:digits",
     "draw_curves": "tilework.report.curves:draw_curves",
     "draw_paths": "tilework.report.trajectory:draw_paths",
+    "draw_races": "tilework.report.races:draw_races",
     "draw_separation": "tilework.report.separation:draw_separation",
     "draw_tiles": "tilework.report.tiles:draw_tiles",
     "draw_utilisation": "tilework.report.utilisation:draw_utilisation",
@@ -188,6 +193,7 @@ _EXPORTS = {  # name: where it is
     "simulate": "tilework.simulator.cycle:simulate",
     "simulate_tiles": "tilework.simulator.tile_time:simulate_tiles",
     "simulate_topology": "tilework.simulator.layers:simulate_topology",
+    "speedup": "tilework.training:speedup",
     "table": "tilework.plain:columns",
     "tile_table": "tilework.simulator.tile_time:tile_table",
     "to_pixels": "tilework.pixels:to_pixels",
@@ -233,6 +239,7 @@ __all__ = [
     "best_schedule",
     "check_gradient",
     "compare",
+    "comparison_text",
     "compile",
     "control_diagram",
     "control_path",
@@ -241,6 +248,7 @@ __all__ = [
     "digits",
     "draw_curves",
     "draw_paths",
+    "draw_races",
     "draw_separation",
     "draw_tiles",
     "draw_utilisation",
@@ -287,6 +295,7 @@ __all__ = [
     "simulate",
     "simulate_tiles",
     "simulate_topology",
+    "speedup",
     "table",
     "tile_table",
     "to_pixels",

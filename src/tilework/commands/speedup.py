@@ -37,7 +37,7 @@ def speedup(
     if output:
         from tilework.report.races import draw_races
 
-        draw_races(found, output)
+        draw_races(found.to_dict(), output)
     if as_json:
         print_json(found.to_dict())
     else:

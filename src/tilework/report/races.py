@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 from tilework.report.picture import COLOURS, INK, SOFT, picture
-from tilework.train.speedup import Comparison, Standing
 
 WIDTH, HEIGHT = 900, 560
 TICKS = (0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5)
 
 
-def draw_races(comparison: Comparison, path: str | Path) -> None:
+def draw_races(found: Mapping[str, Any], path: str | Path) -> None:
     """A line for each run, a colour for each method, a dot where a run reached the target.
 
-    Raises OutputError for another ending than .svg and .png.
+    `found` is what `to_dict` of a comparison gives. Raises OutputError for another ending than .svg and .png.
     """
     with picture(path, WIDTH, HEIGHT) as figure:
-        figure.text(0.02, 0.955, comparison.title, fontsize=12, color=INK)
+        figure.text(0.02, 0.955, found["title"], fontsize=12, color=INK)
         axis = figure.subplots()
-        for standing, colour in zip(comparison.standings, cycle(COLOURS), strict=False):
-            _draw_method(axis, standing, colour)
-        error = 1 - comparison.target
+        for method, colour in zip(found["methods"], cycle(COLOURS), strict=False):
+            _draw_method(axis, method, colour)
+        error = 1 - found["target"]
         axis.axhline(error, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
         place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "ha": "right", "color": SOFT}
         axis.annotate("target", (1, error), (-4, 4), fontsize=9, **place)
@@ -34,15 +34,13 @@ def draw_races(comparison: Comparison, path: str | Path) -> None:
         figure.tight_layout(rect=(0, 0, 0.67, 0.94))
 
 
-def _draw_method(axis: Any, standing: Standing, colour: str) -> None:
-    label: str | None = (
-        f"{standing.name}\n{standing.speedup.value:.2f} times, {standing.reached} of {len(standing.runs)}"
-    )
-    for run in standing.runs:
-        seconds, accuracies = zip(*run.curve, strict=True)
+def _draw_method(axis: Any, method: Mapping[str, Any], colour: str) -> None:
+    label: str | None = f"{method['name']}\n{method['speedup']:.2f} times, {method['reached']} of {method['runs']}"
+    for curve, reached in zip(method["curves"], method["ends"], strict=True):
+        seconds, accuracies = zip(*curve, strict=True)
         axis.plot(seconds, [1 - a for a in accuracies], color=colour, linewidth=0.9, alpha=0.65, label=label)
         label = None
-        if run.reached:
+        if reached:
             axis.plot(seconds[-1], 1 - accuracies[-1], "o", color=colour, markersize=4, zorder=3)
 
 

@@ -64,6 +64,7 @@ class Standing:
             "fewer_epochs": asdict(self.fewer_epochs),
             "test_difference": asdict(self.test_difference),
             "curves": [run.curve for run in self.runs],
+            "ends": [run.reached for run in self.runs],
         }
 
 
@@ -103,29 +104,39 @@ class Comparison:
         return dataframe(rows, list(rows[0]))
 
     def __str__(self) -> str:
-        head = ("method", "chosen", "reached", "epochs", "seconds", "test", "speed-up (95 %)", "in epochs")
-        table = columns(head, [_row(standing) for standing in self.standings], left=2)
-        return (
-            f"{self.title}\ndata: {self.source}\n\n{table}\n\n"
-            f"Means over {len(self.standings[0].runs)} seeds, of runs up to {percent(self.target)} of the validation "
-            f"images; seconds of processor time for the steps alone. Each method was tuned by at most {self.trials} "
-            f"trials. Speed-up: geometric mean of the baseline's seconds over the method's, seed by seed, with a "
-            f"bootstrap interval; a run that misses counts with its whole time."
-        )
+        return comparison_text(self.to_dict())
 
 
-def _row(standing: Standing) -> tuple[str, ...]:
-    speedup = standing.speedup
+def comparison_text(found: Mapping[str, Any]) -> str:
+    """The table of a comparison, from what its `to_dict` gives."""
+    head = ("method", "chosen", "reached", "epochs", "seconds", "test", "speed-up (95 %)", "in epochs")
+    methods = found["methods"]
+    table = columns(head, [_row(method) for method in methods], left=2)
     return (
-        standing.name,
-        choice(standing.recipe),
-        f"{standing.reached} of {len(standing.runs)}",
-        f"{standing.mean('epochs'):.2f}",
-        f"{standing.mean('seconds'):.2f}",
-        percent(standing.mean("test"), 2),
-        f"{speedup.value:.2f} ({speedup.low:.2f} to {speedup.high:.2f})",
-        f"{standing.fewer_epochs.value:.2f}",
+        f"{found['title']}\ndata: {found['data']}\n\n{table}\n\n"
+        f"Means over {methods[0]['runs']} seeds, of runs up to {percent(found['target'])} of the validation images; "
+        f"seconds of processor time, of the steps alone. Each method was tuned by at most {found['trials']} trials. "
+        f"Speed-up: geometric mean of the baseline's seconds over the method's, seed by seed, with a bootstrap interval; a "
+        f"run that misses counts with its whole time."
     )
+
+
+def _row(method: Mapping[str, Any]) -> tuple[str, ...]:
+    recipe, (low, high) = method["recipe"], method["interval"]
+    return (
+        method["name"],
+        _chosen(recipe["optimiser"]["method"], recipe["optimiser"]["rate"], recipe["batch"], recipe["epochs"]),
+        f"{method['reached']} of {method['runs']}",
+        f"{method['epochs']:.2f}",
+        f"{method['seconds']:.2f}",
+        percent(method["test"], 2),
+        f"{method['speedup']:.2f} ({low:.2f} to {high:.2f})",
+        f"{method['fewer_epochs']['value']:.2f}",
+    )
+
+
+def _chosen(method: str, rate: float, batch: int, epochs: int) -> str:
+    return f"{method} at {rate:g}, batch {batch}, {epochs} epochs"
 
 
 def tuned(course: Course, recipes: Sequence[Recipe], seeds: int, progress: Progress) -> Recipe:
@@ -141,7 +152,7 @@ def tuned(course: Course, recipes: Sequence[Recipe], seeds: int, progress: Progr
         hit = any(run.reached for run in found)
         seconds = sum(run.seconds * (1 if run.reached else 2) for run in found) / len(found)
         score = (seconds if hit else float("inf"), -float(np.mean([run.validation for run in found])))
-        progress(f"{choice(recipe)}: {_told(found)}")
+        progress(f"{_chosen(recipe.method, recipe.rate, recipe.batch, recipe.epochs)}: {_told(found)}")
         if score < least:
             best, least = recipe, score
     return best
@@ -154,11 +165,6 @@ def _trial(course: Course, recipe: Recipe, seeds: int, limit: float) -> Iterator
         yield run
         if run.seconds >= limit:
             return
-
-
-def choice(recipe: Recipe) -> str:
-    """What a search chooses, in a few words."""
-    return f"{recipe.method} at {recipe.rate:g}, batch {recipe.batch}, {recipe.epochs} epochs"
 
 
 def _told(runs: Sequence[Outcome]) -> str:
