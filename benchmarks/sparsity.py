@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import gzip
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tilework.executable import compile_network
 from tilework.frontend.resolve import resolve
 from tilework.machine.load import load_machine
 from tilework.machine.machine import Machine
 from tilework.network.execute import execute
+
+Array = npt.NDArray[Any]
 
 NETWORKS = ("lenet5", "alexnet", "vgg19", "resnet18")
 SHARES = (0, 0.5, 0.75)
@@ -41,14 +45,19 @@ def costs(networks: list[str], machine: Machine) -> Iterator[tuple[object, ...]]
                 yield network, share, how, *times, *moved, f"{1e3 * cost.energy_joules:.3g} mJ"
 
 
+def digits(folder: Path, which: str) -> tuple[Array, Array]:
+    """MNIST's images [n,1,28,28] from 0 to 1, and what they show: its "t10k" to test, or those to "train"."""
+    images, labels = (
+        np.frombuffer(gzip.decompress((folder / f"{which}-{name}-ubyte.gz").read_bytes()), np.uint8, offset=offset)
+        for name, offset in (("images-idx3", 16), ("labels-idx1", 8))
+    )
+    return images.reshape(-1, 1, 28, 28).astype(np.float32) / 255, labels
+
+
 def answers(folder: Path) -> Iterator[tuple[object, ...]]:
     """A row for each share: right answers where all layers are pruned, and where the first is not."""
     yield "share", "all layers", "all but `conv1`"
-    digits, labels = (
-        np.frombuffer(gzip.decompress((folder / f"t10k-{name}-ubyte.gz").read_bytes()), np.uint8, offset=offset)
-        for name, offset in (("images-idx3", 16), ("labels-idx1", 8))
-    )
-    inputs = digits.reshape(-1, 1, 28, 28).astype(np.float32) / 255
+    inputs, labels = digits(folder, "t10k")
     graph = resolve("lenet5", AT_A_TIME)
     for share in SHARES_READ:
         row: list[str] = []
@@ -71,7 +80,11 @@ def main() -> None:
     parser.add_argument("--mnist", type=Path, metavar="FOLDER")
     options = parser.parse_args()
     tables = [costs(options.networks, load_machine(options.on))]
-    tables += [answers(options.mnist)] if options.mnist else []
+    show([*tables, *([answers(options.mnist)] if options.mnist else [])])
+
+
+def show(tables: Iterable[Iterable[tuple[object, ...]]]) -> None:
+    """Print tables in Markdown, row by row; the first row is the head."""
     for table in tables:
         for number, row in enumerate(table):
             print(f"| {' | '.join(map(str, row))} |", flush=True)
