@@ -17,7 +17,6 @@ from tilework.compiler.layout import Frame
 from tilework.compiler.options import Options
 from tilework.compiler.pipeline import Compilation, compile_graph
 from tilework.compiler.tile import Tiling, tile
-from tilework.compiler.volume import Points
 from tilework.errors import CompileError
 from tilework.frontend.weight_files import seeded
 from tilework.frontend.zoo import network
@@ -40,9 +39,7 @@ Draw = Callable[[Any], tuple[Graph, Compilation]]
 
 def estimated(group: Group, tiling: Tiling, machine: Machine) -> tuple[Estimator, Choice]:
     """An estimator of one point, that of a tiling."""
-    points = Points.grid({loop: (tiling.tiles[loop],) for loop in tiling.order})
-    choice = Choice(tiling.order, tiling.parallel, tiling.levels, tiling.slots)
-    return Estimator(group, tiling.plan, machine, points), choice
+    return Estimator(group, tiling.plan, machine, tiling.points), tiling.chosen
 
 
 @settings(max_examples=80, derandomize=True, deadline=None)

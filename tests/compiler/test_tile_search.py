@@ -17,6 +17,7 @@ from tilework.compiler.estimate import Choice, Estimator
 from tilework.compiler.fuse import fuse
 from tilework.compiler.group import Group
 from tilework.compiler.options import OBJECTIVES, Options
+from tilework.compiler.pieces import is_piece, loop_of
 from tilework.compiler.pipeline import Compilation, compile_graph
 from tilework.compiler.split import Part
 from tilework.compiler.tile import Tiling, tile
@@ -56,11 +57,13 @@ def every(group: Group, machine: Machine) -> Iterator[tuple[float, float, float]
     for order, parallel in space.orders():
         sizes = space.sizes(order)
         for tiles in product(*(sizes[loop] for loop in order)):
-            points = Points.grid({loop: (size,) for loop, size in zip(order, tiles, strict=True)})
-            estimator = Estimator(group, plan, machine, points)
-            for levels in space.levels(order, parallel):
-                for slots in space.slots(levels):
-                    choice = Choice(order, parallel, levels, slots)
+            chosen = dict(zip(order, tiles, strict=True))
+            if any(is_piece(name) and size[0] != chosen[loop_of(name)] for name, size in chosen.items()):
+                continue  # pieces of another tile
+            estimator = Estimator(group, plan, machine, Points.grid({loop: (size,) for loop, size in chosen.items()}))
+            for levels in space.levels(order, parallel) if space.whole(estimator)[0] else ():
+                for slots in space.slots(order, levels):
+                    choice = Choice(plan, order, parallel, levels, slots)
                     yield costs(estimator, choice, machine)
 
 
@@ -99,9 +102,7 @@ def test_bytes_and_joules_are_those_of_the_program(data: Any, draw: Draw) -> Non
 
 
 def check_costs(group: Group, tiling: Tiling, machine: Machine) -> None:
-    points = Points.grid({loop: (tiling.tiles[loop],) for loop in tiling.order})
-    choice = Choice(tiling.order, tiling.parallel, tiling.levels, tiling.slots)
-    estimator = Estimator(group, tiling.plan, machine, points)
+    choice, estimator = tiling.chosen, Estimator(group, tiling.plan, machine, tiling.points)
     cost = measure(program_of(Part(group, tiling), machine))
     assert float(estimator.dram_bytes(choice)[0]) == cost.dram_bytes
     assert float(joules(estimator, choice)[0]) == pytest.approx(cost.energy_joules, rel=1e-9)

@@ -63,6 +63,6 @@ def test_whole_bursts_are_moved(
 def test_chunks_of_a_weight(
     tiles: dict[str, int], half: int, level: int, chunks: int, small: Callable[..., Machine]
 ) -> None:
-    choice = Choice(tuple(tiles), 2, (0, level, 2), (1, 1, 1))
+    choice = Choice(estimator(small(), tiles).plan, tuple(tiles), 2, (0, level, 2), (1, 1, 1))
     assert estimator(small(), tiles, Staging(half, 0.25)).chunks(choice)[0] == chunks
     assert estimator(small(), tiles).chunks(choice)[0] == 0

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
-from math import prod
 from typing import NamedTuple
 
 from tilework.compiler.buffers import whole_words
@@ -121,7 +120,11 @@ def _able(part: Part, names: set[str], staged: bool, machine: Machine) -> tuple[
     able = [
         index
         for index, (buffer, tokens) in enumerate(zip(tiling.plan.buffers, tiling.plan.tokens, strict=True))
-        if buffer.loaded and tokens and buffer.access.tensor in names and not (staged and buffer.packed)
+        if buffer.loaded
+        and tokens
+        and buffer.access.tensor in names
+        and not (staged and buffer.packed)
+        and not (tiling.pieces and index in tiling.plan.late)
     ]
     least = (WORTH * tiling.cycles - machine.dram.latency_cycles) * machine.dram_bytes_per_cycle
     depth = max((tiling.levels[i] for i in able if Frame(part.group, tiling, i).tile_bytes >= least), default=0)
@@ -137,8 +140,7 @@ def _taken(part: Part, home: Home) -> Iterator[_Taken]:
     """What a part holds on chip when its last tile is being computed."""
     plan = part.tiling.plan
     for index, (size, base) in enumerate(zip(_sizes(part), home.bases, strict=True)):
-        fills = prod(part.tiling.count(part.group, depth) for depth in range(part.tiling.levels[index]))
-        last = (fills - 1 + home.turns[index]) % size.slots
+        last = (part.tiling.fills(part.group, index) - 1 + home.turns[index]) % size.slots
         for slot in range(size.slots):
             low = base + slot * size.slot_bytes
             ours = plan.buffers[index].loaded and plan.tokens[index]
@@ -215,5 +217,6 @@ def ending(part: Part | None, after: Home | None, ahead: dict[int, list[Instruct
 def _last_waits(part: Part) -> Iterator[list[Instruction]]:
     """For each buffer the waits for its slots, after which all of them are free."""
     plan = part.tiling.plan
-    for buffer, tokens, slots in zip(plan.buffers, plan.tokens, part.tiling.slots, strict=True):
+    for index, (buffer, tokens) in enumerate(zip(plan.buffers, plan.tokens, strict=True)):
+        slots = part.tiling.slots[index] * part.tiling.shares(part.group, index)
         yield [Instruction("wait", unit=buffer.units[0], token=tokens[0])] * slots if tokens else []

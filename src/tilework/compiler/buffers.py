@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import gcd, prod
 from typing import Any
 
@@ -51,6 +52,11 @@ class Plan:
         """Whether a buffer's tiles are filled inside the loops along which the main nest reduces: what is loaded, and
         the temporaries of the main nest's body."""
         return self.buffers[index].loaded or self.scratch.get(0) == index
+
+    @cached_property
+    def late(self) -> frozenset[int]:
+        """The buffers that the main nest does not touch."""
+        return frozenset(index for index, buffer in enumerate(self.buffers) if 0 not in buffer.users)
 
     @property
     def tokens(self) -> tuple[range, ...]:
@@ -140,9 +146,9 @@ def plan_buffers(group: Group) -> Plan:
         later = {access.tensor for other in group.nests[place + 1 :] for access in other.reads}
         free = {name: number for name, number in local.items() if name not in later}
         writes[place] = local[nest.output.tensor] = _target(group, place, free, drafts)
-    weight = contraction_operands(group)[1] if group.main.kind == CONTRACTION else None
+    main = contraction_operands(group) if group.main.kind == CONTRACTION else ()
     last = writes[len(group.nests) - 1]
-    buffers = [_buffer(group, draft, weight, index == last) for index, draft in enumerate(drafts)]
+    buffers = [_buffer(group, draft, main, index == last) for index, draft in enumerate(drafts)]
     scratch = _add_scratch(group, buffers)
     return Plan(tuple(buffers), reads, writes, scratch)
 
@@ -165,11 +171,13 @@ def _same_place(access: Access, output: Access) -> bool:
     return len(access.index) == len(output.index) and all(a.terms == b.terms for a, b in pairs)
 
 
-def _buffer(group: Group, draft: tuple[str, Access, bool, list[int]], weight: Access | None, stored: bool) -> Buffer:
+def _buffer(group: Group, draft: tuple[str, Access, bool, list[int]], main: tuple[Access, ...], stored: bool) -> Buffer:
     name, access, loaded, users = draft
     access = group.output if stored else access
-    packed = loaded and access == weight and group.tensors[access.tensor].is_weight and access.pad is None
-    memory = "wram" if loaded and users[0] == 0 and access == weight and group.contracts else "nram"
+    far = main[1:] if loaded and users[0] == 0 and group.contracts else ()
+    constant = group.tensors[access.tensor].is_weight and access.pad is None
+    packed = loaded and constant and access in (main[:1] if group.swapped else main[1:])
+    memory = "wram" if access in far else "nram"
     chain = ["load"] if loaded else []
     for user in users:
         unit = unit_of(group, user)

@@ -8,6 +8,7 @@ from tilework.compiler.body import Scratch, Source, steps
 from tilework.compiler.buffers import contraction_operands, unit_of
 from tilework.compiler.group import Group
 from tilework.compiler.layout import Frame, Place, dense_axes, merge
+from tilework.compiler.pieces import loop_of
 from tilework.compiler.tile import Tiling
 from tilework.errors import CompileError
 from tilework.isa.instruction import MAX_RANK, Descriptor, Immediate, Instruction, Operand
@@ -44,12 +45,16 @@ class Emitter:
 
     def nest(self, number: int, place: Place) -> None:
         nest = self.group.nests[number]
-        sizes = self.group.extents | {self.tiling.order[d]: run.size for d, run in enumerate(place)}
-        again = not all(run.begins for run in place[self.tiling.parallel :])
+        sizes = self.group.extents | {loop_of(self.tiling.order[d]): run.size for d, run in enumerate(place)}
+        again = number == 0 and any(not run.begins for run in self.reducing(place))
         if unit_of(self.group, number) == "matrix":
             self.contraction(nest, place, sizes, again)
         else:
             self.vector(number, nest, place, sizes, again)
+
+    def reducing(self, place: Place) -> Place:
+        """The runs of the loops that reduce."""
+        return place[self.tiling.parallel : len(self.tiling.order) - self.tiling.pieces]
 
     def contraction(self, nest: Nest, place: Place, sizes: dict[str, int], again: bool) -> None:
         a, b = (self.frames[self.plan.reads[0, access]] for access in contraction_operands(self.group))

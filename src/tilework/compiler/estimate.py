@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from tilework.compiler.body import functions
-from tilework.compiler.buffers import contraction_operands, unit_of
+from tilework.compiler.buffers import Plan, contraction_operands, unit_of
+from tilework.compiler.pieces import is_piece, loop_of
 from tilework.compiler.volume import Numbers, Volumes
 from tilework.network.nest import Nest
 
@@ -26,22 +27,35 @@ SLOTS = 2
 class Choice:
     """A loop order, of which the first `parallel` are parallel, with the levels and the slots of a plan's buffers.
 
-    A buffer of level l is filled anew in each iteration of the first l loops. Slots are numbers or arrays of them.
+    A buffer of level l is filled anew in each iteration of the first l loops; one that the main nest does not touch,
+    only in the last iterations of those that reduce. Slots are numbers or arrays of them.
     """
 
+    plan: Plan
     order: tuple[str, ...]
     parallel: int
     levels: tuple[int, ...]
     slots: tuple[Any, ...]
 
-    def around(self, index: int) -> frozenset[str]:
-        """The loops in which a buffer is filled."""
-        return self.arounds[index]
+    @property
+    def pieces(self) -> str | None:
+        """The name of the loop of pieces, if there is one."""
+        return next(filter(is_piece, self.order[-1:]), None)
 
     @cached_property
     def arounds(self) -> tuple[frozenset[str], ...]:
-        """Those of each buffer."""
-        return tuple(frozenset(self.order[:level]) for level in self.levels)
+        """For each buffer the loops in which it is filled."""
+        reducing = {name for name in self.order[self.parallel :] if not is_piece(name)}
+        return tuple(
+            frozenset(self.order[:level]) - (reducing if index in self.plan.late else set())
+            for index, level in enumerate(self.levels)
+        )
+
+    def around(self, index: int) -> frozenset[str]:
+        """The loops around the transfers of a buffer: of a result those of its pieces, where it is made in pieces."""
+        if self.pieces and index == self.plan.writes[0]:
+            return self.arounds[index] | {self.pieces}
+        return self.arounds[index]
 
 
 @dataclass(frozen=True)
@@ -70,18 +84,19 @@ class Estimator(Volumes):
     """The times of a group."""
 
     @cached_property
-    def _outputs(self) -> frozenset[str]:
+    def outputs(self) -> frozenset[str]:
         """The tiled loops that are parallel: the others reduce."""
-        return frozenset(self.points.sizes) & self.group.output.loops()
+        loops = self.group.output.loops()
+        return frozenset(name for name in self.points.sizes if loop_of(name) in loops)
 
     def around_temporaries(self, place: int) -> frozenset[str]:
         """The tiled loops around the temporaries of a nest's body: the main nest makes its own in all of them."""
-        return self._outputs if place else frozenset(self.points.sizes)
+        return self.outputs if place else frozenset(self.points.sizes)
 
     @property
     def tiles(self) -> Numbers:
-        """How many tiles there are of the result."""
-        return self.counts(self._outputs)
+        """How many tiles, or pieces of them, there are of the result."""
+        return self.counts(self.outputs)
 
     @property
     def inner(self) -> Numbers:
@@ -165,7 +180,7 @@ class Estimator(Volumes):
 
     def _channel(self, choice: Choice) -> Numbers:
         """Cycles that the DRAM channel is taken for."""
-        return self.known(Estimator._channel_cycles, choice.arounds)
+        return self.known(Estimator._channel_cycles, self._transfers(choice))
 
     def _channel_cycles(self, arounds: tuple[frozenset[str], ...]) -> Any:
         transfers = self.zero
@@ -190,7 +205,11 @@ class Estimator(Volumes):
 
     def dram_bytes(self, choice: Choice) -> Numbers:
         """Bytes to and from DRAM, exactly; of a weight through the SRAM what the core has to bear."""
-        return self.known(Estimator._dram_bytes, choice.arounds)
+        return self.known(Estimator._dram_bytes, self._transfers(choice))
+
+    def _transfers(self, choice: Choice) -> tuple[frozenset[str], ...]:
+        """The loops around each buffer's transfers."""
+        return tuple(map(choice.around, range(len(self.plan.buffers))))
 
     def _dram_bytes(self, arounds: tuple[frozenset[str], ...]) -> Any:
         total = self.zero
@@ -281,6 +300,7 @@ class Estimator(Volumes):
         """
         time, ending, deeper, inner = compute + self._held(choice, moves), self.zero, self.zero, self.zero
         room = next(slot for buffer, slot in zip(self.plan.buffers, choice.slots, strict=True) if buffer.stored)
+        room = room * (self.count(choice.pieces) if choice.pieces else 1)
         for at in self._levels(choice):
             ahead = np.minimum(
                 1, np.minimum(self.machine.control.queue_depth / at.entries, room * at.visits / self.tiles)
@@ -297,10 +317,11 @@ class Estimator(Volumes):
 
     def _levels(self, choice: Choice) -> Iterator[_Level]:
         entries = self.inner * self._steps[0]
-        for level in sorted(set(choice.levels), reverse=True):
-            visits, single, double = self.counts(frozenset(choice.order[:level])), self.zero, self.zero
+        arounds = self._transfers(choice)
+        for around in sorted(set(arounds), key=len, reverse=True):
+            visits, single, double = self.counts(around), self.zero, self.zero
             for index, buffer in enumerate(self.plan.buffers):
-                if choice.levels[index] == level and len(buffer.units) > 1:
+                if arounds[index] == around and len(buffer.units) > 1:
                     entries = entries + 2 * visits * (self._main in buffer.units)
                     if buffer.loaded:
                         alone, time = choice.slots[index] == 1, self.transfer(index, choice)
@@ -311,7 +332,7 @@ class Estimator(Volumes):
         """What the main unit waits for because a buffer's only slot is still being worked on or stored."""
         time = self.vector if self._stops and self._main == "matrix" else self.zero
         for buffer, slot in zip(self.plan.buffers, choice.slots, strict=True):
-            if not buffer.loaded and len(buffer.units) > 1:
+            if not buffer.loaded and len(buffer.units) > 1 and not (choice.pieces and "matrix" in buffer.units):
                 each = (moves.store if buffer.stored else 0) + (self.vector if "matrix" in buffer.units else 0)
                 time = time + each * (slot == 1)
         return time * (1 - 1 / self.tiles)

@@ -13,6 +13,7 @@ from math import prod
 from tilework.compiler.axes import axis_order, axis_strides
 from tilework.compiler.buffers import Buffer, packed_loops
 from tilework.compiler.group import Group
+from tilework.compiler.pieces import is_piece, loop_of
 from tilework.compiler.tile import Tiling
 from tilework.isa.blocks import BLOCK
 from tilework.isa.instruction import DTYPES, ELEMENT_BYTES, Operand
@@ -23,13 +24,15 @@ from tilework.network.graph import Tensor
 class Run:
     """`count` neighbouring tiles of a loop, from tile `first` on, each of `size` iterations.
 
-    `begins`: the first tile of a reduction, which sets its result instead of adding to it.
+    `begins`: the first tile of a reduction, which sets its result instead of adding to it; where that is made in
+    pieces, `ends` says which is the last.
     """
 
     first: int
     count: int
     size: int
     begins: bool
+    ends: bool = False
 
 
 Place = tuple[Run, ...]
@@ -109,7 +112,7 @@ class Frame:
     @cached_property
     def ranges(self) -> dict[str, int]:
         """Iterations of each loop that one tile covers, at most."""
-        return self.group.extents | {n: self.tiling.tiles[n] for n in self.tiling.order[: self.level]}
+        return self.group.extents | {loop_of(n): self.tiling.tiles[n] for n in self.tiling.order[: self.level]}
 
     def sizes(self, ranges: dict[str, int]) -> tuple[int, ...]:
         """The box that an access covers while the loops cover `ranges`."""
@@ -188,8 +191,8 @@ class Frame:
         weights = self._slot_weights() if self.slots > 1 else {}
         inner = self.strides(place)
         for depth in range(self.level, len(place)):
-            loop = self.tiling.order[depth]
-            weights[depth] = inner.get(loop, 0) * self.tiling.tiles[loop]
+            name = self.tiling.order[depth]
+            weights[depth] = inner.get(loop_of(name), 0) * self.tiling.tiles[name]
             if self.buffer.packed:
                 weights[depth] = self._held_bytes(1, weights[depth] // self.element_bytes)
         constant, steps = linear(place, weights)
@@ -210,6 +213,12 @@ class Frame:
     def _slot_weights(self) -> dict[int, int]:
         weights, stride = {}, self.slot_bytes
         for depth in reversed(range(self.level)):
+            if (
+                self.index in self.tiling.plan.late
+                and depth >= self.tiling.parallel
+                and not is_piece(self.tiling.order[depth])
+            ):
+                continue
             weights[depth] = stride
             stride *= self.tiling.count(self.group, depth)
         return weights
@@ -219,8 +228,8 @@ class Frame:
         index = self.buffer.access.index[axis]
         constant = index.offset + sum(c * (ranges[n] - 1) for n, c in index.terms if c < 0)
         weights = {
-            depth: index.coefficient(loop) * self.tiling.tiles[loop]
-            for depth, loop in enumerate(self.tiling.order[: self.level])
+            depth: index.coefficient(loop_of(name)) * self.tiling.tiles[name]
+            for depth, name in enumerate(self.tiling.order[: self.level])
         }
         return constant, weights
 
@@ -241,7 +250,7 @@ class Frame:
 
     def current(self, place: Place) -> dict[str, int]:
         """Iterations of each loop that the tile at this place covers: less than `ranges` at a ragged edge."""
-        return self.ranges | {self.tiling.order[d]: run.size for d, run in enumerate(place[: self.level])}
+        return self.ranges | {loop_of(self.tiling.order[d]): run.size for d, run in enumerate(place[: self.level])}
 
     def dram(self, place: Place, address: int, clip: tuple[tuple[int, int], ...], strides: tuple[int, ...]) -> Operand:
         """The tensor's part that belongs to the current tile, what lies outside cut off."""
@@ -273,9 +282,9 @@ class Frame:
         sizes = {n: self.group.extents[n] for n in self.packed_loops}
         weights: dict[int, int] = {}
         for depth, run in enumerate(place[: self.level]):
-            loop = self.tiling.order[depth]
+            loop = loop_of(name := self.tiling.order[depth])
             if loop in sizes:
-                weights[depth] = self.stored_bytes(sizes | {loop: self.tiling.tiles[loop]})
+                weights[depth] = self.stored_bytes(sizes | {loop: self.tiling.tiles[name]})
                 sizes[loop] = run.size
         return weights
 

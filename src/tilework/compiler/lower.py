@@ -15,6 +15,7 @@ from tilework.compiler.buffers import unit_of
 from tilework.compiler.emit import Emitter
 from tilework.compiler.group import Group
 from tilework.compiler.layout import Frame, Place, Ring, Run, dense_axes
+from tilework.compiler.pieces import is_piece, loop_of
 from tilework.compiler.split import Part
 from tilework.compiler.tile import Tiling
 from tilework.isa.blocks import BLOCK
@@ -71,9 +72,10 @@ class Lowering(Emitter):
         self.peeled = max((frames[index].level for index in early), default=0)
 
     def code(self) -> Code:
-        for frame, tokens in zip(self.frames, self.tokens, strict=True):
+        for index, (frame, tokens) in enumerate(zip(self.frames, self.tokens, strict=True)):
             if tokens:
-                self.out += [Instruction("post", unit=frame.buffer.units[0], token=tokens[0])] * frame.slots
+                free = frame.slots * self.tiling.shares(self.group, index)
+                self.out += [Instruction("post", unit=frame.buffer.units[0], token=tokens[0])] * free
         if self.ring:
             self.out += [BARRIER] * (self.ring.late + (self.tiling.chunks == 1) * self.ring.meetings)
         self.level(())
@@ -82,18 +84,35 @@ class Lowering(Emitter):
     def level(self, place: Place) -> None:
         """Everything inside the loops that `place` stands in: loads, the next loop or the main nest, the rest."""
         items = self.items(place)
-        here = [i for i, frame in enumerate(self.frames) if frame.level == len(place) and self.tokens[i]]
+        here = [i for i in range(len(self.frames)) if self.handed(i) == len(place) and self.tokens[i]]
         for number, item in enumerate(items):
             for index in here:
-                self.hand_over("wait", index, items, number)
+                self.hand_over("wait", index, items, number, place)
             item.emit()
             for index in here:
-                self.hand_over("post", index, items, number)
+                self.hand_over("post", index, items, number, place)
 
-    def hand_over(self, kind: str, index: int, items: list[_Item], number: int) -> None:
-        """A unit waits for its token before its first use of a buffer here, and posts the next after its last."""
+    def in_pieces(self, index: int) -> bool:
+        """Whether a buffer holds all pieces of the sums, which are handed over one by one."""
+        return self.tiling.pieces and index == self.plan.writes[0]
+
+    def handed(self, index: int) -> int:
+        """The loops around the code that hands a buffer over."""
+        return self.depth if self.in_pieces(index) else self.frames[index].level
+
+    def ends(self, place: Place) -> bool:
+        """Whether the sums are complete behind the main nest."""
+        return all(run.ends for run in self.reducing(place))
+
+    def hand_over(self, kind: str, index: int, items: list[_Item], number: int, place: Place) -> None:
+        """A unit waits for its token before its first use of a buffer here, and posts the next after its last; a piece
+        of the sums has its first in the first tiles of a reduction, and is finished in the last."""
         units = self.plan.buffers[index].units
         for stage, unit in enumerate(units):
+            if stage == 0 and self.in_pieces(index):
+                edge = all(run.begins for run in self.reducing(place)) if kind == "wait" else self.ends(place)
+                if not edge:
+                    continue
             uses = [i for i, item in enumerate(items) if (unit, index) in item.uses]
             if kind == "wait" and uses and uses[0] == number:
                 self.out.append(Instruction("wait", unit=unit, token=self.tokens[index][stage]))
@@ -102,17 +121,18 @@ class Lowering(Emitter):
 
     def items(self, place: Place) -> list[_Item]:
         """Loads come first, those with a second slot before those that have to wait for their only one."""
-        depth, parallel = len(place), self.tiling.parallel
+        depth = len(place)
+        ends = depth == self.depth and self.ends(place) if self.tiling.pieces else depth == self.tiling.parallel
         items = [
             _Item(frozenset({("load", i)}), lambda i=i: self.bring(self.frames[i], place))  # type: ignore[misc]
             for i, frame in sorted(enumerate(self.frames), key=lambda each: -each[1].slots)
-            if frame.buffer.loaded and frame.level == depth
+            if frame.buffer.loaded and frame.level == depth and (ends or depth < self.depth or i not in self.plan.late)
         ]
         if depth < self.depth:
             items.append(_Item(self.uses_inside(depth), lambda: self.loop(place)))
         else:
             items.append(_Item(self.uses_of(0), lambda: self.nest(0, place)))
-        if depth == parallel:
+        if ends:
             items += [
                 _Item(self.uses_of(number), lambda n=number: self.nest(n, place))  # type: ignore[misc]
                 for number in range(1, len(self.group.nests))
@@ -126,7 +146,7 @@ class Lowering(Emitter):
         return frozenset((unit, i) for i, b in enumerate(self.plan.buffers) if number in b.users)
 
     def uses_inside(self, depth: int) -> frozenset[tuple[str, int]]:
-        if depth >= self.tiling.parallel:
+        if depth >= self.tiling.parallel and not self.tiling.pieces:
             return self.uses_of(0)
         every = frozenset().union(*(self.uses_of(n) for n in range(len(self.group.nests))))
         return every | {("store", i) for i, b in enumerate(self.plan.buffers) if b.stored}
@@ -144,20 +164,22 @@ class Lowering(Emitter):
     def runs(self, place: Place) -> list[Run]:
         """The tiles of a loop in runs of equal shape: what is cut off at the border, and whether it comes first; and
         whether some of its loads have come before."""
-        depth = len(place)
-        loop, peeled = self.tiling.order[depth], depth < self.peeled and _is_first(place)
-        tile, extent = self.tiling.tiles[loop], self.group.extents[loop]
+        depth, name = len(place), self.tiling.order[len(place)]
+        tile, extent = self.tiling.tiles[name], self.group.extents[loop_of(name)]
+        if is_piece(name):
+            extent = place[self.tiling.order.index(loop_of(name))].size
+        peeled, reduces = depth < self.peeled and _is_first(place), depth >= self.tiling.parallel and not is_piece(name)
+        count = -(-extent // tile)
         marks = []
-        for number in range(self.tiling.count(self.group, depth)):
+        for number in range(count):
             size = min(tile, extent - number * tile)
-            begins = depth >= self.tiling.parallel and number == 0
-            alone = peeled and number == 0
-            marks.append((size, begins, alone, tuple(self.clips(depth, loop, number, size))))
+            alone, ends = peeled and number == 0, reduces and self.tiling.pieces and number == count - 1
+            clips = tuple(self.clips(depth, loop_of(name), number, size))
+            marks.append((size, reduces and number == 0, ends, alone, clips))
         runs, start = [], 0
-        for (size, begins, *_), same in groupby(marks):
-            count = len(list(same))
-            runs.append(Run(start, count, size, begins))
-            start += count
+        for (size, begins, ends, *_), same in groupby(marks):
+            runs.append(Run(start, len(list(same)), size, begins, ends))
+            start += runs[-1].count
         return runs
 
     def clips(self, depth: int, loop: str, number: int, size: int) -> list[tuple[int, int]]:
@@ -226,11 +248,12 @@ class Lowering(Emitter):
 
     def store(self, frame: Frame, place: Place) -> None:
         """What the tile's loops have made; the box around it may have gaps, which belong to other tiles."""
-        access, sizes, chip = frame.buffer.access, frame.current(place), frame.strides(place)
+        part = replace(frame, tiling=replace(self.tiling, levels=(len(place),) * len(self.frames)))
+        access, sizes, chip = frame.buffer.access, part.current(place), frame.strides(place)
         steps = zip(access.index, frame.dram_strides, strict=True)
         dram = {n: c * stride for axis, stride in steps for n, c in axis.terms}
         loops = sorted(((sizes[n], dram[n], chip[n]) for n in dram), key=lambda loop: -loop[1])
-        target = frame.dram(place, self.plain[access.tensor], tuple((0, 0) for _ in access.index), ())
+        target = part.dram(place, self.plain[access.tensor], tuple((0, 0) for _ in access.index), ())
         self.emit("store", list(loops), [target, frame.operand(place, ())], False)
 
 

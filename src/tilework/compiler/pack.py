@@ -13,6 +13,7 @@ import numpy.typing as npt
 from tilework.compiler.axes import axis_order
 from tilework.compiler.layout import Frame
 from tilework.compiler.memory import Constant, DramMap
+from tilework.compiler.pieces import loop_of
 from tilework.compiler.prune import ELEMENTS
 from tilework.errors import WeightsError
 from tilework.isa.blocks import compressed
@@ -50,10 +51,10 @@ def _pack(constant: Constant, values: Array, image: Array) -> None:
 def _pack_tiles(frame: Frame, values: Array, target: Array) -> None:
     tiling = frame.tiling
     view = _by_loops(frame, np.ascontiguousarray(values))
-    cuts = [loop for loop in tiling.order[: frame.level] if loop in frame.packed_loops]
+    cuts = [name for name in tiling.order[: frame.level] if loop_of(name) in frame.packed_loops]
     reduced, start = dict(frame.group.main.reduction_loops), 0
     outputs, kept = sum(name not in reduced for name in frame.packed_loops), frame.group.blocks.kept
-    for part in _tiles(view, [(frame.packed_loops.index(loop), tiling.tiles[loop]) for loop in cuts]):
+    for part in _tiles(view, [(frame.packed_loops.index(loop_of(name)), tiling.tiles[name]) for name in cuts]):
         for tile in _blocks(part.reshape(prod(part.shape[:outputs]), -1), kept) if kept else [part.ravel()]:
             target[start : start + tile.size] = tile
             start += tile.size

@@ -13,6 +13,7 @@ from math import ceil, prod
 
 from tilework.compiler.buffers import contraction_operands, plan_buffers
 from tilework.compiler.group import Group
+from tilework.compiler.pieces import loop_of
 from tilework.compiler.tile import Tiling, tile
 from tilework.compiler.tile_front import OBJECTIVES, SLACK
 from tilework.compiler.volume import Staging
@@ -76,7 +77,7 @@ class Split:
         return Work(group, self.cut, parts, self.slots)
 
     def _tiling(self, part: Group) -> Tiling:
-        tiles = {loop: min(size, part.extents[loop]) for loop, size in self.tiling.tiles.items()}
+        tiles = {name: min(size, part.extents[loop_of(name)]) for name, size in self.tiling.tiles.items()}
         return replace(self.tiling, tiles=tiles, plan=plan_buffers(part))
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ import numpy.typing as npt
 from tilework.compiler.buffers import Plan, plan_buffers, whole_words
 from tilework.compiler.estimate import Choice, Estimator
 from tilework.compiler.group import Group
+from tilework.compiler.pieces import is_piece, loop_of
 from tilework.compiler.tile_energy import joules
 from tilework.compiler.tile_front import OBJECTIVES, Front
 from tilework.compiler.tile_space import Space
@@ -25,7 +27,6 @@ from tilework.compiler.volume import Numbers, Points, Staging
 from tilework.errors import CompileError
 from tilework.machine.machine import Machine
 
-RIVALS = 3
 DOUBT = 0.02  # by which part estimates may be wrong
 
 
@@ -33,11 +34,12 @@ DOUBT = 0.02  # by which part estimates may be wrong
 class Tiling:
     """How a group is tiled: `order` has the tiled loops, outermost first, `tiles` their tile sizes.
 
-    The first `parallel` of them are parallel, the others reduce. `levels` and `slots` are those of the plan's
-    buffers: a buffer of level l is filled anew in each iteration of the first l loops. `cycles` is an estimate, that of
-    the best of `considered` ones. `dram_bytes` come and go, exactly. The packed weight comes from the SRAM in
-    `chunks`, one or one for each tile of the outermost loop; 0 if it comes from DRAM. `cost` is what the objective
-    counts beside cycles, bytes or joules; `rivals` might be better than this one, as estimates are not exact.
+    The first `parallel` of them are parallel, the others reduce, but for a last one of pieces (see `pieces`). `levels`
+    and `slots` are those of the plan's buffers: a buffer of level l is filled anew in each iteration of the first l
+    loops. `cycles` is an estimate, that of the best of `considered` ones. `dram_bytes` come and go, exactly. The packed
+    weight comes from the SRAM in `chunks`, one or one for each tile of the outermost loop; 0 if it comes from DRAM.
+    `cost` is what the objective counts beside cycles, bytes or joules; `rivals` might be better than this one, as
+    estimates are not exact.
     """
 
     order: tuple[str, ...]
@@ -59,8 +61,37 @@ class Tiling:
         return self.order, tuple(self.tiles.items()), self.parallel, self.levels, self.slots, self.chunks
 
     def count(self, group: Group, depth: int) -> int:
-        loop = self.order[depth]
-        return -(-group.extents[loop] // self.tiles[loop])
+        """How many tiles of a loop there are, or pieces of a tile."""
+        name = self.order[depth]
+        whole = self.tiles[loop_of(name)] if is_piece(name) else group.extents[name]
+        return -(-whole // self.tiles[name])
+
+    @property
+    def pieces(self) -> bool:
+        """Whether the innermost loop is that of pieces."""
+        return any(map(is_piece, self.order[-1:]))
+
+    def fills(self, group: Group, index: int) -> int:
+        """How often a buffer is filled anew; what the main nest does not touch, only in the last step of a reduction."""
+        late = index in self.plan.late
+        depths = range(min(self.levels[index], self.parallel) if late else self.levels[index])
+        last = late and self.pieces and self.levels[index] == len(self.order)
+        return prod(self.count(group, depth) for depth in (*depths, *[len(self.order) - 1] * last))
+
+    def shares(self, group: Group, index: int) -> int:
+        """How many parts of a buffer's slot are handed over by themselves: the pieces of the sums."""
+        return self.count(group, len(self.order) - 1) if self.pieces and index == self.plan.writes[0] else 1
+
+    @property
+    def points(self) -> Points:
+        """The only point that has these sizes."""
+        sizes = {n: (self.tiles[loop_of(n)], size) if is_piece(n) else size for n, size in self.tiles.items()}
+        return Points.grid({name: (size,) for name, size in sizes.items()})
+
+    @property
+    def chosen(self) -> Choice:
+        """What the search chose beside the sizes."""
+        return Choice(self.plan, self.order, self.parallel, self.levels, self.slots)
 
     def __str__(self) -> str:
         cuts = " ".join(f"{loop}:{self.tiles[loop]}" for loop in self.order)
@@ -113,8 +144,9 @@ class _Search:
         if not self.found:
             return Tiling((), {}, 0, (), (), np.inf, self.considered, self.plan)
         best = self.front.best()
-        others = np.linspace(0, len(self.front.cycles) - 1, RIVALS).round().astype(int).tolist()
-        rivals = tuple(self.tiling(place) for place in dict.fromkeys(others) if place != best)
+        last = len(self.front.cycles) - 1
+        others = dict.fromkeys((0, max(0, best - 1), (best + last) // 2, last))
+        rivals = tuple(self.tiling(place) for place in others if place != best)
         return replace(self.tiling(best), rivals=rivals)
 
     def grids(self) -> Iterator[tuple[Estimator, list[tuple[Choice, list[tuple[int, ...]]]]]]:
@@ -124,11 +156,15 @@ class _Search:
             options = list(same)
             points = Points.grid(self.space.sizes(options[0][0]))
             estimator = Estimator(self.group, self.plan, self.machine, points, self.staging)
+            points = points.take(np.flatnonzero(self.space.whole(estimator)))
+            if not len(points):
+                continue
+            estimator = Estimator(self.group, self.plan, self.machine, points, self.staging)
             choices = []
             for order, parallel in options:
                 for levels in self.space.levels(order, parallel):
-                    slots = self.space.slots(levels)
-                    choices.append((Choice(order, parallel, levels, slots[0]), slots))
+                    slots = self.space.slots(order, levels)
+                    choices.append((Choice(self.plan, order, parallel, levels, slots[0]), slots))
                     self.considered += len(points) * len(slots)
             choices.sort(key=lambda each: -sum(each[0].levels))
             yield estimator.take(np.flatnonzero(self.smallest(estimator))), choices
@@ -137,11 +173,12 @@ class _Search:
         """Where the smallest tiles of all buffers fit, those of the deepest levels in one slot."""
         cut = frozenset(estimator.points.sizes)
         outputs = cut & self.group.output.loops()
-        around = [cut if self.plan.filled_inside(index) else outputs for index in range(len(self.plan.buffers))]
+        deep = [self.plan.filled_inside(index) or index in self.plan.late for index in range(len(self.plan.buffers))]
+        around = [cut if inside else outputs for inside in deep]
         nram, wram = estimator.footprint(around, [1] * len(around))
         fits: npt.NDArray[np.bool_] = nram <= self.machine.nram.capacity_bytes
         fits &= wram <= self.machine.wram.capacity_bytes
-        if not fits.any():
+        if not fits.any() and not any(map(is_piece, cut)):
             raise CompileError(self.too_small(estimator, around))
         return fits
 
@@ -181,7 +218,7 @@ class _Search:
         tiles = some.points.at(0)
         return Tiling(
             choice.order,
-            {loop: tiles[loop] for loop in choice.order},
+            {loop: tiles[loop][1] if is_piece(loop) else tiles[loop] for loop in choice.order},
             choice.parallel,
             choice.levels,
             slots,

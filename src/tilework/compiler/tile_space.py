@@ -12,6 +12,11 @@ together, before, behind or between those that only the other operand has.
 *Levels.* An operand of the main nest is loaded in any number of the loops around it. Loops that it does not have
 directly around its load would only repeat it, and a loop of one tile is none: such levels are left out.
 
+*Pieces.* Tiles of one loop, the longest that only NRAM's operand has and that moves along no padding, may be cut again,
+inside the reduction: into about 4, 8, 16 or 32 pieces. A tile of the sums is then kept in one slot for the whole
+reduction, and must take at least half of the NRAM. What is loaded or made for each of its places (the operand in NRAM;
+a residual, a pooled result) comes and goes piece by piece. The reduction is cut into the few smallest sizes only.
+
 *Slots.* One or two for each operand of the main nest, and for all results together; for other operands as many as the
 most of these.
 """
@@ -23,11 +28,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from math import gcd, lcm, prod
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tilework.compiler.buffers import Plan, contraction_operands, grain
 from tilework.compiler.group import Group
+from tilework.compiler.pieces import alike, even, is_piece, loop_of, piece_of
+from tilework.compiler.volume import Volumes
 from tilework.isa.instruction import ELEMENT_BYTES
 from tilework.machine.machine import Machine
 from tilework.network.nest import Access
@@ -35,6 +44,9 @@ from tilework.network.nest import Access
 POINTS = 1 << 15
 MAX_TILED_LOOPS = 6
 SHARE = 8  # an eighth of a scratchpad for what one result sums of an operand: two slots of it and a copy are to fit
+PIECES = (4, 8, 16, 32)
+STEPS = 4
+MORE = 2
 
 
 @dataclass(frozen=True)
@@ -100,15 +112,57 @@ class Space:
             options = [shared + rows[:i] + columns + rows[i:] for i in range(len(rows) + 1)]
         last = self.reductions
         found = dict.fromkeys(tuple(option[: MAX_TILED_LOOPS - max(1, len(last))]) for option in options)
-        return [((*option, *last), len(option)) for option in found]
+        plain = [((*option, *last), len(option)) for option in found]
+        again = [(*order, piece_of(name)) for order, _ in plain for name in self._shared if name in order]
+        return plain + [(order, len(order) - 2) for order in again if len(order) <= MAX_TILED_LOOPS]
 
-    def sizes(self, order: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    @cached_property
+    def _shared(self) -> list[str]:
+        """The loop whose tiles are cut into pieces, if there is one: the longest that only NRAM's operand has and that
+        moves along no padding."""
+        if not self.group.contracts or len(self.reductions) != 1:
+            return []
+        near, far = contraction_operands(self.group)
+        padded = {
+            name
+            for buffer in self.plan.buffers
+            for place, axis in enumerate(buffer.access.index)
+            if buffer.loaded and buffer.access.pad is not None and not self._inside(buffer.access, place)
+            for name, _ in axis.terms
+        }
+        free = (near.loops() & set(self.parallel)) - far.loops() - padded
+        return [max(sorted(free), key=lambda name: self.group.extents[name])] if free else []
+
+    def sizes(self, order: tuple[str, ...]) -> dict[str, tuple[Any, ...]]:
         """The tile sizes of each loop, growing."""
-        every = {loop: self._sizes(loop) for loop in order}
+        shared = piece_of(self._shared[0]) if order and is_piece(order[-1]) else None
+        plain = order[:-1] if shared else order
+        every = {loop: self._sizes(loop) for loop in plain}
+        points = POINTS
+        if shared:
+            every[plain[-1]] = [size for size in every[plain[-1]] if size < self.group.extents[plain[-1]]][:STEPS]
+            points *= MORE
         most = max(map(len, every.values()), default=1)
-        while prod(min(most, len(sizes)) for sizes in every.values()) > POINTS:
+        while prod(min(most, len(sizes)) for sizes in every.values()) > points:
             most -= 1
-        return {loop: _thinned(sizes, most) for loop, sizes in every.items()}
+        found: dict[str, tuple[Any, ...]] = {loop: _thinned(sizes, most) for loop, sizes in every.items()}
+        return found | {shared: self._pieces(loop_of(shared), found[loop_of(shared)])} if shared else found
+
+    def whole(self, estimator: Volumes) -> npt.NDArray[np.bool_]:
+        """Which points belong to the space: those with pieces only if a tile of the sums takes half of the NRAM, as
+        smaller ones can do without."""
+        outer = frozenset(estimator.points.sizes) & set(self.parallel)
+        room = self.machine.nram.capacity_bytes
+        held = estimator.box(self.plan.writes[0], outer)
+        found: npt.NDArray[np.bool_] = (2 * held >= room) & (held <= room)
+        return found if any(map(is_piece, estimator.points.sizes)) else held >= 0
+
+    def _pieces(self, loop: str, tiles: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+        """Tiles and their pieces, so that all tiles of every part have as many of these."""
+        own, unit = self.group.extents[loop], self._unit(loop)
+        extents = {own, own - (self.extents[loop] != own)}
+        found = dict.fromkeys((tile, -(-tile // (pieces * unit)) * unit) for tile in tiles for pieces in PIECES)
+        return tuple(pair for pair in found if even(*pair) and all(alike(e, *pair) for e in extents))
 
     def _sizes(self, loop: str) -> list[int]:
         if self._repeats(loop):
@@ -160,24 +214,35 @@ class Space:
 
     def _levels(self, order: tuple[str, ...], parallel: int, index: int) -> list[int]:
         """What the group makes is made once a tile; what it loads, at the deepest level where it still changes."""
-        buffer = self.plan.buffers[index]
+        buffer, pieces = self.plan.buffers[index], is_piece(order[-1]) if order else False
+        loops = buffer.access.loops()
+        if pieces and (
+            index in self.plan.late if not buffer.loaded else loops.issuperset(self._whole(index, order, parallel))
+        ):
+            return [len(order)]
         if not self.plan.filled_inside(index):
             return [parallel]
-        loops = buffer.access.loops()
         useful = [0, *(depth + 1 for depth, loop in enumerate(order) if loop in loops)]
         return useful if index in self.free else useful[-1:]
 
-    def slots(self, levels: tuple[int, ...]) -> list[tuple[int, ...]]:
-        """Every combination of slots for buffers of these levels."""
-        return list(dict.fromkeys(self._slots(levels)))
+    def _whole(self, index: int, order: tuple[str, ...], parallel: int) -> set[str]:
+        """The loops of what is loaded piece by piece: the operand that is cut into pieces, and what has a place for
+        each of the result's."""
+        return set(order[:parallel]) if index in self.plan.late else {loop_of(order[-1])}
 
-    def _slots(self, levels: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    def slots(self, order: tuple[str, ...], levels: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """Every combination of slots for buffers of these levels."""
+        single = {self.plan.writes[0]} if order and is_piece(order[-1]) else set()
+        single |= {i for i, buffer in enumerate(self.plan.buffers) if levels[i] == 0 or len(buffer.units) == 1}
+        return list(dict.fromkeys(self._slots(single)))
+
+    def _slots(self, single: set[int]) -> Iterator[tuple[int, ...]]:
         free = sorted(self.free)
         for made, *loaded in product((2, 1), repeat=1 + max(1, len(free))):
             own, most = dict(zip(free, loaded, strict=False)), max(loaded)
             yield tuple(
-                1 if level == 0 or len(buffer.units) == 1 else own.get(index, most) if buffer.loaded else made
-                for index, (buffer, level) in enumerate(zip(self.plan.buffers, levels, strict=True))
+                1 if index in single else own.get(index, most) if buffer.loaded else made
+                for index, buffer in enumerate(self.plan.buffers)
             )
 
 

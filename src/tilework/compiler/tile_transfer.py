@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,12 +26,13 @@ NEVER = 0
 
 
 class Cut(NamedTuple):
-    """A loop that is cut, its step along an axis, its extent and the tile sizes that are considered."""
+    """A loop that is cut, its step along an axis, its extent and the tile sizes that are considered, or the sizes of
+    tiles and of their pieces."""
 
     loop: str
     step: int
     extent: int
-    sizes: tuple[int, ...]
+    sizes: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -111,11 +112,10 @@ def sums(axis: Axis, cuts: tuple[Cut, ...], burst: int) -> Sums:
     return Sums(*(column.reshape(shape) for column in columns))
 
 
-def _sums(axis: Axis, cuts: tuple[Cut, ...], sizes: tuple[int, ...], burst: int) -> tuple[int, ...]:
+def _sums(axis: Axis, cuts: tuple[Cut, ...], sizes: tuple[Any, ...], burst: int) -> tuple[int, ...]:
     low, length = np.array([axis.low]), np.array([axis.length])
     for (_, step, extent, _), size in zip(cuts, sizes, strict=True):
-        starts = np.arange(0, extent, size)
-        parts = np.minimum(size, extent - starts)
+        starts, parts = _tiles(extent, size)
         first = starts if step > 0 else starts + parts - 1
         low = (low[:, None] + step * first).ravel()
         length = (length[:, None] + abs(step) * (parts - 1)).ravel()
@@ -125,6 +125,15 @@ def _sums(axis: Axis, cuts: tuple[Cut, ...], sizes: tuple[int, ...], burst: int)
     whole = inside == axis.whole
     bursts = -(-inside[~whole] * axis.stride // burst) * burst
     return int(inside.sum()), int(length.sum()), int(bursts.sum()), int(whole.sum())
+
+
+def _tiles(extent: int, size: Any) -> tuple[Any, Any]:
+    """Where the tiles of a loop, or the pieces of these, begin, and their sizes."""
+    tile, piece = size if isinstance(size, tuple) else (extent, size)
+    within = np.arange(0, tile, piece)
+    starts = (np.arange(0, extent, tile)[:, None] + within).ravel()
+    ends = np.minimum(starts - np.tile(within, len(starts) // len(within)) + tile, extent)
+    return starts, np.minimum(piece, ends - starts)
 
 
 def burst_bytes(found: Sequence[Sums], element: int, burst: int) -> Numbers:

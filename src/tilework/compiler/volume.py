@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from tilework.compiler.buffers import Buffer, Plan, whole_words
 from tilework.compiler.group import Group
+from tilework.compiler.pieces import is_piece, loop_of, piece_of
 from tilework.compiler.tile_transfer import Axis, Cut, Sums, axes, burst_bytes, sums
 from tilework.isa.instruction import DTYPES, ELEMENT_BYTES
 from tilework.machine.machine import Machine
@@ -38,17 +39,26 @@ class Staging:
 
 @dataclass(frozen=True)
 class Points:
-    """Combinations of tile sizes: of each tiled loop the sizes considered, and of each point the place among them."""
+    """Combinations of tile sizes: of each tiled loop the sizes considered, and of each point the place among them.
 
-    sizes: Mapping[str, tuple[int, ...]]
+    A size of a loop's pieces comes with that of the tile: (tile, piece).
+    """
+
+    sizes: Mapping[str, tuple[Any, ...]]
     places: Mapping[str, Places]
 
     @classmethod
-    def grid(cls, sizes: Mapping[str, Sequence[int]]) -> Points:
-        """Every combination."""
-        shape = [len(each) for each in sizes.values()]
-        places = np.indices(shape).reshape(len(shape), -1) if shape else np.zeros((0, 1), np.intp)
-        return cls({n: tuple(each) for n, each in sizes.items()}, dict(zip(sizes, places, strict=True)))
+    def grid(cls, sizes: Mapping[str, Sequence[Any]]) -> Points:
+        """Every combination; tiles of a loop that has pieces are those that they are pieces of."""
+        pieces = {loop_of(name): each for name, each in sizes.items() if is_piece(name)}
+        free = {name: each for name, each in sizes.items() if name not in pieces}
+        shape = [len(each) for each in free.values()]
+        indices = np.indices(shape).reshape(len(shape), -1) if shape else np.zeros((0, 1), np.intp)
+        places = dict(zip(free, indices, strict=True))
+        for loop, pairs in pieces.items():
+            tiles = list(sizes[loop])
+            places[loop] = np.array([tiles.index(tile) for tile, _ in pairs], np.intp)[places[piece_of(loop)]]
+        return cls({n: tuple(each) for n, each in sizes.items()}, places)
 
     def __len__(self) -> int:
         return next((len(places) for places in self.places.values()), 1)
@@ -56,7 +66,7 @@ class Points:
     def take(self, chosen: Places) -> Points:
         return Points(self.sizes, {name: places[chosen] for name, places in self.places.items()})
 
-    def at(self, point: int) -> dict[str, int]:
+    def at(self, point: int) -> dict[str, Any]:
         """The tile sizes of one point."""
         return {name: sizes[int(self.places[name][point])] for name, sizes in self.sizes.items()}
 
@@ -113,14 +123,16 @@ class Volumes:
         return self.known(Volumes._size, loop)
 
     def _size(self, loop: str) -> Any:
-        return np.array(self.points.sizes[loop])[self.points.places[loop]]
+        sizes = self.points.sizes[loop]
+        return np.array([piece for _, piece in sizes] if is_piece(loop) else sizes)[self.points.places[loop]]
 
     def count(self, loop: str) -> Numbers:
-        """The number of tiles of a tiled loop."""
+        """The number of tiles of a tiled loop, or of the pieces of each."""
         return self.known(Volumes._count, loop)
 
     def _count(self, loop: str) -> Any:
-        return np.ceil(self.group.extents[loop] / self.size(loop))
+        whole = self.size(loop_of(loop)) if is_piece(loop) else self.group.extents[loop]
+        return np.ceil(whole / self.size(loop))
 
     def counts(self, loops: frozenset[str]) -> Numbers:
         """How often the code inside these tile loops runs."""
@@ -151,7 +163,9 @@ class Volumes:
 
     @cached_property
     def _loops(self) -> list[frozenset[str]]:
-        return [frozenset(buffer.access.loops()) for buffer in self.plan.buffers]
+        """Of each buffer the loops that move it, under both of their names."""
+        every = (buffer.access.loops() for buffer in self.plan.buffers)
+        return [frozenset((*loops, *map(piece_of, loops))) for loops in every]
 
     def _box(self, index: int, cut: frozenset[str]) -> Any:
         buffer = self.plan.buffers[index]
@@ -159,6 +173,7 @@ class Volumes:
 
     def _elements(self, buffer: Buffer, cut: frozenset[str]) -> Any:
         def extent(name: str) -> Any:
+            name = _finest(name, cut)
             return self.size(name) if name in cut else self.group.extents[name]
 
         if buffer.packed:
@@ -224,7 +239,8 @@ class Volumes:
         rest = {name: extent for name, extent in self.group.loops if name not in cut}
         for axis in self._axes[index]:
             axis = axis.without(rest)
-            cuts = tuple(Cut(n, c, self.group.extents[n], self.points.sizes[n]) for n, c in axis.terms)
+            terms = ((_finest(n, cut), c, self.group.extents[n]) for n, c in axis.terms)
+            cuts = tuple(Cut(n, c, extent, self.points.sizes[n]) for n, c, extent in terms)
             table = sums(axis, cuts, self.machine.dram.burst_bytes)
             places = tuple(self.points.places[cut.loop] for cut in cuts)
             found.append(Sums(*(column[places] for column in table)))
@@ -237,11 +253,22 @@ class Volumes:
     def shapes(self, loops: Sequence[str], cut: frozenset[str]) -> Iterator[tuple[Any, Any]]:
         """How many tiles of some loops have which size, in iterations of these together."""
         whole = prod(self.group.extents[n] for n in loops if n not in cut)
-        parts = [self.parts(loop) for loop in loops if loop in cut]
+        parts = [self.parts(_finest(loop, cut)) for loop in loops if loop in cut]
         for chosen in product(*parts):
             yield prod((n for n, _ in chosen), start=1), prod((size for _, size in chosen), start=whole)
 
-    def parts(self, loop: str) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-        """How many tiles of a loop are whole, and how many, one or none, are smaller, with their sizes."""
-        extent, size = self.group.extents[loop], self.size(loop)
-        return (extent // size, size), (extent % size > 0, extent % size)
+    def parts(self, loop: str) -> tuple[tuple[Any, Any], ...]:
+        """How many tiles of a loop are whole, and how many, one or none, are smaller, with their sizes; or so of the
+        pieces of all tiles."""
+        extent, size = self.group.extents[loop_of(loop)], self.size(loop)
+        if not is_piece(loop):
+            return (extent // size, size), (extent % size > 0, extent % size)
+        tile, before = self.size(loop_of(loop)), self.count(loop) - 1
+        whole, rest = extent // tile, extent % tile
+        ends = (whole, tile - before * size), (rest > 0, np.maximum(0, rest - before * size))
+        return ((whole + (rest > 0)) * before, size), *ends
+
+
+def _finest(loop: str, cut: frozenset[str]) -> str:
+    """The name of a loop's pieces, if these are cut."""
+    return piece_of(loop) if piece_of(loop) in cut else loop
