@@ -53,3 +53,12 @@ def test_an_unknown_objective() -> None:
     with pytest.raises(CompileError) as caught:
         Options(objective="speed").check(load_machine("dlp-s"))
     assert str(caught.value) == "objective must be one of time, traffic, energy, edp, not 'speed'; correct it"
+
+
+def test_near_the_bound_bytes_decide() -> None:
+    """1 % above the bound counts as the bound: 1.025 is within 2 % of 1.01, not of 1.0."""
+    cycles, cost = (1000.0, 1025.0, 1031.0), (9.0, 5.0, 1.0)
+    assert OBJECTIVES["time"].best(cycles, cost) == 0
+    assert OBJECTIVES["time"].best(cycles, cost, 1000.0) == 1
+    assert OBJECTIVES["time"].best(cycles, cost, 900.0) == 0
+    assert OBJECTIVES["edp"].best(cycles, cost, 1000.0) == 2

@@ -50,7 +50,8 @@ class Search:
                 found.append((other, split))
         cycles = [split.tiling.cycles for _, split in found]
         cost = [_cost(split) for _, split in found]
-        return found[OBJECTIVES[self.options.objective].best(cycles, cost)][0]
+        bound = min(least_cycles(other, self.machine, split.cut) for other, split in found)
+        return found[OBJECTIVES[self.options.objective].best(cycles, cost, bound)][0]
 
     def _others(self, group: Group, found: Split) -> Iterator[Group]:
         """The group on the vector unit, and with its operands swapped, if it might be quicker so; swapped also where

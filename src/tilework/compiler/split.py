@@ -159,7 +159,8 @@ def best_split(group: Group, machine: Machine, cores: int, mode: str, objective:
             tiling = tile(option.part, option.machine, group.extents, option.staging, objective)
             made = Split(option.cut, tiling, option.staging.slots if option.staging else 2)
             found.append(_Found(made, tiling.cycles, tiling.cost * number(option.cut)))
-    best = OBJECTIVES[objective].best([made.cycles for made in found], [made.cost for made in found])
+    bound = min(option.cycles for option in options)
+    best = OBJECTIVES[objective].best([made.cycles for made in found], [made.cost for made in found], bound)
     return found[best].split
 
 

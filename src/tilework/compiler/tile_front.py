@@ -12,6 +12,7 @@ import numpy.typing as npt
 from tilework.compiler.volume import Numbers
 
 SLACK = 0.02
+NEAR = 1.01  # times the bound: nothing is gained by being quicker
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,11 @@ class Objective:
         """The largest value with which a tiling may be taken, if values may be wrong by a part of `doubt`."""
         return least * (1 + self.slack) * (1 + doubt)
 
-    def best(self, cycles: Sequence[float] | Numbers, cost: Sequence[float] | Numbers) -> int:
-        """The place of the one that is taken."""
+    def best(self, cycles: Sequence[float] | Numbers, cost: Sequence[float] | Numbers, bound: float = 0.0) -> int:
+        """The place of the one that is taken; with slack, cycles within `NEAR` times the bound count as that many."""
         time, price = np.asarray(cycles, np.float64), np.asarray(cost, np.float64)
         value = np.asarray(self.value(time, price))
-        within = np.flatnonzero(value <= self.limit(float(value.min())))
+        within = np.flatnonzero(value <= self.limit(max(float(value.min()), NEAR * bound * (self.slack > 0))))
         return int(within[np.lexsort((time[within], price[within]))[0]])
 
 
