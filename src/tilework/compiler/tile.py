@@ -72,7 +72,7 @@ class Tiling:
         return any(map(is_piece, self.order[-1:]))
 
     def fills(self, group: Group, index: int) -> int:
-        """How often a buffer is filled anew; what the main nest does not touch, only in the last step of a reduction."""
+        """How often a buffer is filled anew; what the main nest leaves alone, only in the last step of a reduction."""
         late = index in self.plan.late
         depths = range(min(self.levels[index], self.parallel) if late else self.levels[index])
         last = late and self.pieces and self.levels[index] == len(self.order)

@@ -116,8 +116,8 @@ def comparison_text(found: Mapping[str, Any]) -> str:
         f"{found['title']}\ndata: {found['data']}\n\n{table}\n\n"
         f"Means over {methods[0]['runs']} seeds, of runs up to {percent(found['target'])} of the validation images; "
         f"seconds of processor time, of the steps alone. Each method was tuned by at most {found['trials']} trials. "
-        f"Speed-up: geometric mean of the baseline's seconds over the method's, seed by seed, with a bootstrap interval; a "
-        f"run that misses counts with its whole time."
+        "Speed-up: geometric mean of the baseline's seconds over the method's, seed by seed, with a bootstrap interval; "
+        "a run that misses counts with its whole time."
     )
 
 
