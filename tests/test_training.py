@@ -155,6 +155,20 @@ def test_folders_of_pictures_train_a_network_with_as_many_classes(tmp_path: Path
         tw.fit(recipe)
 
 
+def test_there_is_nothing_to_go_on_from_without_a_folder() -> None:
+    ran = CliRunner().invoke(cli, ["train", "perceptron", "--resume"])
+    assert ran.exit_code == 2
+    assert ran.stderr == (
+        "tilework: a training goes on from a folder, not from nothing; give the one it was written to\n"
+    )
+
+
+def test_what_is_trained_says_what_it_gives_for_images() -> None:
+    trained = tw.fit("perceptron", epochs=40)
+    outputs = trained.outputs(np.array([[-1, -1], [1, 1]], np.float32))
+    assert (outputs > 0.5).tolist() == [[False, False], [True, True]]
+
+
 def test_mistakes_are_one_sentence() -> None:
     ran = CliRunner().invoke(cli, ["train", "addr"])
     assert ran.exit_code == 2
