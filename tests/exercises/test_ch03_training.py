@@ -1,4 +1,4 @@
-"""Exercises 3.4 and 3.10: what is stored holds what was asked, and small trainings go the same way."""
+"""Exercises 3.4, 3.10 and 4.11: what is stored holds what was asked, and small trainings go the same way."""
 
 from __future__ import annotations
 
@@ -31,7 +31,13 @@ def test_the_picture_of_the_curves(answer_to: Answers, tmp_path: Path) -> None:
     assert "validation" in (tmp_path / "curves.svg").read_text()
 
 
-@pytest.mark.parametrize(("number", "goals"), [("3.10", {"mnist-mlp": 0.983, "mnist-mlp-4000": 0.98})])
+@pytest.mark.parametrize(
+    ("number", "goals"),
+    [
+        ("3.10", {"mnist-mlp": 0.983, "mnist-mlp-4000": 0.98}),
+        ("4.11", {"lenet5": 0.993, "lenet5-4000": 0.99}),
+    ],
+)
 def test_the_stored_accuracies_reach_the_goals(answer_to: Answers, number: str, goals: dict[str, float]) -> None:
     runs = answer_to(number)["runs"]
     for recipe, goal in goals.items():
@@ -40,7 +46,7 @@ def test_the_stored_accuracies_reach_the_goals(answer_to: Answers, number: str, 
         assert all("MNIST (60,000 to train, 10,000 to test)" in run["data"] for run in runs)
 
 
-@pytest.mark.parametrize(("number", "recipe"), [("3.10", "mnist-mlp-4000")])
+@pytest.mark.parametrize(("number", "recipe"), [("3.10", "mnist-mlp-4000"), ("4.11", "lenet5-4000")])
 def test_a_short_training_by_the_same_recipe(number: str, recipe: str) -> None:
     (run,) = load_exercise(number).compute(epochs=1, recipes=(recipe,))["runs"]
     assert (run["recipe"], run["seed"], run["epochs"]) == (recipe, 0, 1)
