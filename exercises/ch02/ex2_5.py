@@ -16,10 +16,10 @@ The network has 266,610 parameters and sees 300 digits, all of which it soon get
 digits that it hasn't seen, so the gap between the two columns is what there is to win.
 
 Not every way pays everywhere. Dropout, which makes each unit useful without the others, and softened targets, which
-don't reward certainty, gain half a point each, hardly more than chance. A penalty on the squares of the weights (L2) keeps them small, but the
-gap isn't made by large weights here. Bagging trains several networks, each on as many examples drawn with replacement,
-and takes the mean of what they say; but each of them sees only 63 % of so few examples, and what the mean wins is
-lost by that.
+don't reward certainty, gain half a point each, hardly more than chance. A penalty on the squares of the weights (L2)
+keeps them small, but the gap isn't made by large weights here. Bagging trains several networks, each on as many
+examples drawn with replacement, and takes the mean of what they say; but each of them sees only 63 % of so few
+examples, and what the mean wins is lost by that.
 
 More data beats them all. Shifting every picture at random by up to two pixels says something about digits that the
 network can't find in 300 pictures: that a digit stays the same where it stands.
