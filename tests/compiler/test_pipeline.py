@@ -108,8 +108,8 @@ def test_progress_counts_the_groups(small: Small) -> None:
 
 
 def test_scratchpads_that_are_too_small(small: Small) -> None:
-    """All loops that are summed can be cut, so conv's smallest tile takes one element of w, and with the pooling 2x2
-    of x and of conv."""
+    """All loops that are summed can be cut, so conv's smallest tile takes one element of w, and with the pooling 2x2 of
+    x and of conv."""
     message = (
         "conv needs, for its smallest tile, NRAM of at least 32 bytes, not 28, which is 4 short (x alone takes 16) and "
         "WRAM of at least 4 bytes, not 0, which is 4 short (w alone takes 4); use a machine tiny with more"
