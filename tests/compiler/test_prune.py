@@ -16,12 +16,12 @@ import tilework as tw
 from tilework.compiler.bounds import dram_bytes_bound
 from tilework.compiler.options import Options
 from tilework.compiler.pipeline import Compilation, compile_graph
-from tilework.compiler.prune import kept_of
 from tilework.compiler.prune_blocks import DENSE, Blocks
 from tilework.errors import CompileError
 from tilework.executable import Executable, compile_network, random_inputs
 from tilework.frontend.onnx_runtime import run_onnx
 from tilework.frontend.weight_files import seeded
+from tilework.isa.blocks import kept_of
 from tilework.machine.load import load_machine
 from tilework.machine.machine import Machine
 from tilework.network.execute import execute

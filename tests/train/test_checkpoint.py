@@ -32,6 +32,7 @@ network = {{layers = [7, 24, 4], activation = "tanh", dropout = 0.1}}
 data = {{kind = "adder", bits = 3, validation = 0.2}}
 optimiser = {{method = "{method}", rate = 0.02}}
 schedule = {{name = "one_cycle"}}
+{more}
 """
 
 CHILD = """
@@ -49,9 +50,12 @@ print("done", flush=True)
 """
 
 
-def recipe(folder: Path, method: str = "adam", epochs: int = 40, focus: float = 1.0) -> Path:
+PRUNED = "pruning = {first = 0.0, last = 0.8, every = 2}"
+
+
+def recipe(folder: Path, method: str = "adam", epochs: int = 40, focus: float = 1.0, more: str = "") -> Path:
     path = folder / "recipe.toml"
-    path.write_text(RECIPE.format(method=method, epochs=epochs, focus=focus))
+    path.write_text(RECIPE.format(method=method, epochs=epochs, focus=focus, more=more))
     return path
 
 
@@ -68,10 +72,19 @@ def numbers(training: Training) -> list[Any]:
     return [training.steps, records, {name: array.tobytes() for name, array in arrays.items()}]
 
 
-@pytest.mark.parametrize(("method", "focus"), [("adam", 1.0), ("muon", 1.0), ("shampoo", 1.0), ("nesterov", 0.9)])
+KINDS = [
+    ("adam", 1.0, ""),
+    ("muon", 1.0, ""),
+    ("shampoo", 1.0, ""),
+    ("nesterov", 0.9, ""),
+    ("nesterov", 1.0, PRUNED),
+]
+
+
+@pytest.mark.parametrize(("method", "focus", "more"), KINDS)
 @pytest.mark.parametrize("steps", [1, 3, 8])
-def test_it_goes_on_at_any_step_bit_by_bit(tmp_path: Path, method: str, focus: float, steps: int) -> None:
-    path, checkpoint = recipe(tmp_path, method, epochs=5, focus=focus), tmp_path / "checkpoint.npz"
+def test_it_goes_on_at_any_step_bit_by_bit(tmp_path: Path, method: str, focus: float, more: str, steps: int) -> None:
+    path, checkpoint = recipe(tmp_path, method, epochs=5, focus=focus, more=more), tmp_path / "checkpoint.npz"
     first = open_training(path, seed=4)
     for _ in range(steps):
         first.advance()

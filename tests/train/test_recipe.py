@@ -22,7 +22,7 @@ GOOD: dict[str, Any] = {
 }
 
 KEYS = (
-    "title, network, data, batch, epochs, optimiser, initial, loss, smoothing, schedule, growth, focus, augment, "
+    "title, network, data, batch, epochs, optimiser, initial, loss, smoothing, schedule, growth, focus, pruning, augment, "
     "patience, target"
 )
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
-from math import floor, prod
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from tilework.compiler.options import EVERY
 from tilework.compiler.prune_blocks import Blocks
 from tilework.compiler.simplify import Simplified
 from tilework.errors import CompileError
-from tilework.isa.blocks import BLOCK
+from tilework.isa.blocks import BLOCK, kept_of, largest
 from tilework.network.graph import DTYPE_BYTES
 from tilework.network.nest import Access
 from tilework.network.views import distinct
@@ -32,11 +32,6 @@ from tilework.network.weights import Weights
 
 Array = npt.NDArray[Any]
 ELEMENTS = 1 << 20  # that are compared at a time, about
-
-
-def kept_of(share: float) -> int:
-    """How many of 16 weights are left when a share of them, from 0 to below 1, goes: at least one."""
-    return max(1, floor(BLOCK * (1 - share) + 0.5))
 
 
 def check_names(graphs: Iterable[Sequence[Group]], shares: Mapping[str, float]) -> None:
@@ -133,22 +128,9 @@ def _pruned(make: Callable[[], Array], rows: _Rows) -> Array:
     count = max(1, ELEMENTS // flat.shape[1])
     for first in range(0, len(flat), count):
         part = flat[first : first + count]
-        part[~_largest(part, rows.kept)] = 0
+        part[~largest(part, rows.kept)] = 0
     view[...] = flat.reshape(rows.shape)
     return values
-
-
-def _largest(rows: Array, kept: int) -> npt.NDArray[np.bool_]:
-    """Which elements stay: of equal ones the first, and NaN before all numbers."""
-    count, summed = rows.shape
-    whole = np.full((count, -(-summed // BLOCK) * BLOCK), -1, np.float32)
-    whole[:, :summed] = np.nan_to_num(np.abs(rows), nan=np.inf)
-    sizes = whole.reshape(-1, BLOCK)
-    least = np.partition(sizes, BLOCK - kept, axis=1)[:, BLOCK - kept : BLOCK - kept + 1]
-    larger, equal = sizes > least, sizes == least
-    chosen = larger | (equal & (np.cumsum(equal, axis=1) <= kept - np.sum(larger, axis=1, keepdims=True)))
-    stay: npt.NDArray[np.bool_] = chosen.reshape(whole.shape)[:, :summed]
-    return stay
 
 
 def _change(group: Group, access: Access, rows: _Rows) -> Change:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import floor
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,25 @@ BLOCK = 16
 _PLACES_PER_BYTE = 2
 
 Array = npt.NDArray[Any]
+
+
+def kept_of(share: float) -> int:
+    """How many of 16 weights are left when a share of them, from 0 to below 1, goes: at least one."""
+    return max(1, floor(BLOCK * (1 - share) + 0.5))
+
+
+def largest(rows: Array, kept: int) -> npt.NDArray[np.bool_]:
+    """Which elements stay when each block of a row keeps its largest: of equal ones the first, and NaN before all
+    numbers."""
+    count, summed = rows.shape
+    whole = np.full((count, -(-summed // BLOCK) * BLOCK), -1, np.float32)
+    whole[:, :summed] = np.nan_to_num(np.abs(rows), nan=np.inf)
+    sizes = whole.reshape(-1, BLOCK)
+    least = np.partition(sizes, BLOCK - kept, axis=1)[:, BLOCK - kept : BLOCK - kept + 1]
+    larger, equal = sizes > least, sizes == least
+    chosen = larger | (equal & (np.cumsum(equal, axis=1) <= kept - np.sum(larger, axis=1, keepdims=True)))
+    stay: npt.NDArray[np.bool_] = chosen.reshape(whole.shape)[:, :summed]
+    return stay
 
 
 def block_elements(kept: int, element_bytes: int) -> int:

@@ -29,6 +29,7 @@ from tilework.train.recipe import recipe_hash
 FORM = 1  # of the file, raised when older readers can't read it
 STATE, PARAMETERS, OPTIMISER, BUFFER, BEST = "state", "parameters", "optimiser:", "buffer:", "best:"
 ORDER, LOSSES = "order", "losses"  # of the examples
+ZEROS = "zeros"  # bits: which parameters stay 0
 DAMAGED = (BadZipFile, zlib.error, ValueError, KeyError, EOFError, NotImplementedError, MemoryError, RecursionError)
 
 
@@ -92,6 +93,7 @@ def _arrays(training: Training) -> dict[str, Array]:
     return {
         PARAMETERS: training.parameters.values,
         **({ORDER: training.order, LOSSES: training.last_losses} if training.recipe.focus < 1 else {}),
+        **({ZEROS: np.packbits(training.pruner.zeros)} if training.pruner else {}),
         **{BUFFER + name: array for name, array in training.parameters.buffers.items()},
         **{OPTIMISER + name: array for name, array in training.optimiser.state().items()},
         **{BEST + name: array for name, array in training.best.items()},
@@ -123,6 +125,9 @@ def _restore(training: Training, state: dict[str, Any], arrays: dict[str, Array]
     if training.recipe.focus < 1:
         training.order = arrays[ORDER]
         _copy(training.last_losses, arrays[LOSSES])
+    if training.pruner:
+        zeros = training.pruner.zeros
+        _copy(zeros, np.unpackbits(arrays[ZEROS], count=zeros.size).astype(bool))
     training.best = _named(arrays, BEST)
     training.generator.bit_generator.state = state["generator"]
     training.history = [Record(**record) for record in state["history"]]

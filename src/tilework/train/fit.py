@@ -22,6 +22,7 @@ from tilework.train.parameters import Array, Parameters
 from tilework.train.recipe import Recipe
 from tilework.train.schedules import schedule
 from tilework.train.sources import Data
+from tilework.train.sparse import Pruner
 from tilework.train.step import TrainingStep, rebatched
 
 TERMS = "loss.terms"
@@ -67,6 +68,7 @@ class Training:
         self._targets = softened(_codes(graph, data), recipe.smoothing)
         self.optimiser = Optimiser(recipe.method, self.parameters, **recipe.settings)
         self.rate = schedule(**{"name": "constant", **recipe.schedule}, rate=recipe.rate, steps=self.total_steps)
+        self.pruner = Pruner(graph, self.parameters, recipe.pruning, self.total_steps) if recipe.pruning else None
         self.evaluator = Evaluator(graph, self.parameters.weights)
         self._sample = _sample(data)
         self._open: Iterator[tuple[Array, Array]] | None = None
@@ -108,8 +110,10 @@ class Training:
 
     @property
     def best_record(self) -> Record | None:
-        """The first of the epochs with the best validation accuracy; None where nothing is validated."""
-        validated = [record for record in self.history if record.validation_accuracy is not None]
+        """The first of the epochs with the best validation accuracy, of those after the pruning; None where nothing is
+        validated."""
+        begin = self.pruner.last if self.pruner else 0
+        validated = [one for one in self.history if one.validation_accuracy is not None and one.step >= begin]
         return max(validated, key=lambda record: record.validation_accuracy or 0.0, default=None)
 
     @property
@@ -148,12 +152,19 @@ class Training:
         with np.errstate(all="ignore"):  # what isn't finite is looked for
             loss = step(images, targets)
             self._check(loss, images, targets)
-        self.optimiser.update(rate)
+        self._update(rate)
         if self.recipe.focus < 1:
             first = self.place * len(images)
             self.last_losses[self.order[first : first + len(images)]] = step.values[TERMS].sum(1)
         self.steps, self.place, self.losses = self.steps + 1, self.place + 1, self.losses + loss
         return rate
+
+    def _update(self, rate: float) -> None:
+        if self.pruner:  # what stays 0 leaves no trace in the optimiser's vectors
+            np.copyto(self.parameters.gradients, 0, where=self.pruner.zeros)
+        self.optimiser.update(rate)
+        if self.pruner:
+            self.pruner.prune(self.steps + 1)
 
     def _check(self, loss: float, images: Array, targets: Array) -> None:
         slopes = self.parameters.gradients

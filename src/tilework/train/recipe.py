@@ -79,6 +79,21 @@ class Growth(Struct, frozen=True, forbid_unknown_fields=True):
     most: Count
 
 
+class Pruning(Struct, frozen=True, forbid_unknown_fields=True):
+    """Zeros among the weights of each layer: their share rises to `share`, or to what `layers` says of a layer, while a
+    training goes from its part `first` to its part `last`; every so many steps the smallest weights go.
+
+    `balanced`: equally many of each 16 that are summed one after the other, which the processor stores compressed.
+    """
+
+    share: Share = 0.5
+    layers: dict[str, Share] = {}
+    first: Share = 0.1
+    last: Annotated[float, Meta(gt=0, le=1)] = 0.7
+    every: Count = 50
+    balanced: bool = False
+
+
 class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     """A training. `optimiser` has its `method` and `rate` beside that method's settings, `schedule` its `name` beside
     its own; `patience` is in epochs without a better validation accuracy, `target` a validation accuracy. With a
@@ -97,6 +112,7 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     schedule: dict[str, Any] = {}
     growth: Growth | None = None
     focus: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    pruning: Pruning | None = None
     augment: dict[str, Any] = {}
     patience: Count | None = None
     target: Annotated[float, Meta(gt=0, le=1)] | None = None
@@ -176,6 +192,11 @@ def _check(recipe: Recipe) -> None:
         _check_table("schedule", recipe.schedule, "name", (), SCHEDULES)
     schedule(**{"name": "constant", **recipe.schedule}, rate=recipe.rate, steps=1)
     augmentation(**recipe.augment)
+    if recipe.pruning and recipe.pruning.first >= recipe.pruning.last:
+        raise TrainingError(
+            f"pruning.first must be less than pruning.last, {recipe.pruning.last:g}, not {recipe.pruning.first:g}; "
+            "lower it"
+        )
     if not recipe.data.validation and (recipe.patience or recipe.target):
         key = "patience" if recipe.patience else "target"
         raise TrainingError(f"{key} must come with a share for validation in [data], as validation = 0.1; add it")
