@@ -68,16 +68,17 @@ def to_dict(machine: Machine) -> dict[str, Any]:
 def _written(section: type[Section], part: object) -> dict[str, Any]:
     """The keys of this section with what the data class's fields hold."""
     types = types_of(section)
-    return {key: _text(types[key], getattr(part, name)) for key, name in keys_of(section).items()}
+    return {key: text_of(types[key], getattr(part, name)) for key, name in keys_of(section).items()}
 
 
-def _text(wanted: Any, value: Any) -> Any:
+def text_of(wanted: Any, value: Any) -> Any:
+    """A value of this type as the file writes it."""
     kind = (*get_args(wanted), wanted)[0]
     if issubclass(kind, Measure):
         return print_quantity(kind.kind, value)
     if issubclass(kind, Table):
         order = value if kind is Rates else [key for key in kind.keys_known if key in value]
-        return {key: _text(kind.value, value[key]) for key in order}
+        return {key: text_of(kind.value, value[key]) for key in order}
     return value
 
 
@@ -87,30 +88,30 @@ def _machine(f: MachineFile) -> Machine:
         description=str(f.description),
         sources=tuple(map(str, f.sources)),
         clock_hz=float(f.clock_hz),
-        dram=Dram(**_values(f.dram)),
-        nram=Scratchpad(**_values(f.nram)),
-        wram=Scratchpad(**_values(f.wram)),
+        dram=Dram(**values_of(f.dram)),
+        nram=Scratchpad(**values_of(f.nram)),
+        wram=Scratchpad(**values_of(f.wram)),
         matrix=_matrix(f.matrix),
-        vector=VectorUnit(**_values(f.vector)),
-        control=Control(**_values(f.control)),
+        vector=VectorUnit(**values_of(f.vector)),
+        control=Control(**values_of(f.control)),
         clusters=int(f.chip.clusters),
         cores=int(f.chip.cores),
-        sram=None if f.sram is None else Sram(**{"ports": f.chip.cores + 1, **_values(f.sram)}),
+        sram=None if f.sram is None else Sram(**{"ports": f.chip.cores + 1, **values_of(f.sram)}),
         transfer_bytes_per_cycle=int(f.transfer.bytes_per_cycle),
     )
 
 
 def _matrix(section: MatrixSection) -> MatrixUnit:
-    values = _values(section)
+    values = values_of(section)
     energies = values["energy_per_mac_joules"]
     values["energy_per_mac_joules"] = {dtype: energies.get(dtype, energies.get(EVERY)) for dtype in section.rates}
     return KINDS[str(section.__struct_config__.tag)](**values)
 
 
-def _values(section: Section) -> dict[str, Any]:
-    """The fields of a section that are given, of Python's own types."""
+def values_of(section: Section) -> dict[str, Any]:
+    """The fields of a section that are given, of Python's own types, without the tables in it."""
     given = {name: getattr(section, name) for name in section.__struct_fields__}
-    return {name: _value(value) for name, value in given.items() if value is not None}
+    return {name: _value(value) for name, value in given.items() if not isinstance(value, Section | None)}
 
 
 def _value(value: Any) -> Any:

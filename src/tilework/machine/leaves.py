@@ -11,9 +11,23 @@ from typing import Any, ClassVar
 
 from tilework.errors import MachineError
 from tilework.machine.matrix import DATAFLOWS
-from tilework.machine.units import BANDWIDTH, ENERGY, FREQUENCY, SIZE, Quantity, parse_quantity, shown
+from tilework.machine.units import (
+    BANDWIDTH,
+    ENERGY,
+    FREQUENCY,
+    OPERATIONS,
+    POWER,
+    SIZE,
+    Quantity,
+    parse_quantity,
+    shown,
+)
 
 DTYPES = ("float32", "float16", "bfloat16", "int8")  # that a matrix unit may multiply
+PEAK_DTYPES = (  # that an accelerator's peak is published for; `unstated` where its maker doesn't say
+    *("float64", "float32", "tfloat32", "float16", "bfloat16", "float8", "float4"),
+    *("int16", "int8", "int4", "unstated"),
+)
 FUNCTIONS = (  # of the vector unit, but for the copy
     *("add", "sub", "mul", "div", "max", "min", "pow", "exp", "log", "sqrt", "tanh", "erf", "sin", "cos", "abs"),
     *("floor", "round", "less", "equal", "and", "or", "not", "reciprocal", "sigmoid", "where"),
@@ -55,6 +69,14 @@ class Frequency(Measure, float):
 
 class Energy(Measure, float):
     kind = ENERGY
+
+
+class Power(Measure, float):
+    kind = POWER
+
+
+class Operations(Measure, float):
+    kind = OPERATIONS
 
 
 class Whole(int):
@@ -103,6 +125,12 @@ class Banks(Whole):
     example = "32"
 
 
+class Year(Whole):
+    least = 1970
+    most = 2100
+    example = "2022"
+
+
 class Text(str):
     """Text that fits a pattern as a whole."""
 
@@ -117,6 +145,12 @@ class Name(Text):
     example = "'my-dlp'"
 
 
+class Figures(Text):
+    pattern = r"[a-z0-9_.]+(?:, [a-z0-9_.]+)*"
+    must = "figures by their keys, with a comma and a space between them"
+    example = "'peak, memory.bandwidth'"
+
+
 class Dataflow(Text):
     pattern = "|".join(DATAFLOWS)
     must = f"one of {', '.join(DATAFLOWS)}"
@@ -124,7 +158,7 @@ class Dataflow(Text):
 
 
 class Table(dict[str, Any]):
-    """A table with some of these keys, each with a value of one type; their order is kept."""
+    """A table with some of these keys, or any if none are known, each with a value of one type; their order is kept."""
 
     keys_known: ClassVar[tuple[str, ...]]
     value: ClassVar[Any]
@@ -149,6 +183,18 @@ class FunctionCycles(Table):
     keys_known = FUNCTIONS
     value = Rate
     must = f"a table from function to {Rate.must}"
+
+
+class Peaks(Table):
+    keys_known = PEAK_DTYPES
+    value = Operations
+    must = f"a table from dtype ({', '.join(PEAK_DTYPES)}) to {Operations.must}"
+
+
+class Sources(Table):
+    keys_known = ()
+    value = Figures
+    must = f"a table from the title of a source to {Figures.must}"
 
 
 def leaf(wanted: Any, value: object) -> Any:
@@ -179,7 +225,7 @@ def _table(wanted: type[Table], value: object) -> dict[str, Any]:
         raise ValueError("Expected `object`")
     table = {}
     for key, item in value.items():
-        if key not in wanted.keys_known:
+        if wanted.keys_known and key not in wanted.keys_known:
             raise ValueError(f"Object contains unknown field `{key}`")
         try:
             table[key] = leaf(wanted.value, item)

@@ -1,26 +1,32 @@
-"""Machines from TOML files and from the catalogue, and back to TOML."""
+"""Machines and accelerators from TOML files and from the catalogues, and back to TOML."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from tilework.errors import MachineError
+from tilework.machine.accelerator import Accelerator, accelerator_of
+from tilework.machine.accelerator_file import KIND, accelerator_from_dict, accelerator_to_dict
 from tilework.machine.convert import from_dict, to_dict
 from tilework.machine.machine import Machine
+from tilework.machine.toml import parse_toml, read_toml, write_toml
 from tilework.machine.units import shown
 
-_MAX_FILE_BYTES = 1 << 20
+MACHINES, ACCELERATORS = "catalogue", "accelerators"  # the folders of the catalogues
 
 
 def machine_names() -> tuple[str, ...]:
     """The names of the machines that come with Tilework, sorted."""
-    catalogue = files("tilework.machine").joinpath("catalogue")
-    return tuple(sorted(entry.name[:-5] for entry in catalogue.iterdir() if entry.name.endswith(".toml")))
+    return _names(MACHINES)
+
+
+def accelerator_names() -> tuple[str, ...]:
+    """The names of the accelerators whose published figures come with Tilework, sorted."""
+    return _names(ACCELERATORS)
 
 
 def load_machine(name_or_path: str | Path) -> Machine:
@@ -28,34 +34,53 @@ def load_machine(name_or_path: str | Path) -> Machine:
 
     Raises MachineError: one sentence with the file, the key, what it must be, what it is, and what to do.
     """
-    text = str(name_or_path)
-    if text in machine_names():
-        resource = files("tilework.machine").joinpath("catalogue", f"{text}.toml")
-        return from_toml(resource.read_text("utf-8"), f"{text}.toml")
-    path = Path(name_or_path)
-    if path.suffix != ".toml" and not path.is_file():
-        known = ", ".join(machine_names())
+    if _unknown(name_or_path):
         raise MachineError(
-            f"a machine must be one of {known} or a path that ends in .toml, not {shown(text)}; "
-            f"'tilework machines' lists the names"
+            f"a machine must be one of {', '.join(machine_names())} or a path that ends in .toml, not "
+            f"{shown(str(name_or_path))}; 'tilework machines' lists the names"
         )
-    return from_toml(_read(path), str(path))
+    found = load_either(name_or_path)
+    if isinstance(found, Accelerator):
+        raise MachineError(
+            f"a machine to compile for or to simulate must be described in full, unlike the accelerator {found.name}, "
+            f"of which only peaks are known; 'tilework machines --kind dlp' lists those that are"
+        )
+    return found
+
+
+def load_accelerator(name_or_path: str | Path) -> Accelerator:
+    """The accelerator of that name or in that TOML file; a machine that is described in full as its peaks alone.
+
+    Raises MachineError: one sentence with the file, the key, what it must be, what it is, and what to do.
+    """
+    found = load_either(name_or_path)
+    return found if isinstance(found, Accelerator) else accelerator_of(found)
+
+
+def load_either(name_or_path: str | Path) -> Machine | Accelerator:
+    """The machine or the accelerator of that name, or in that TOML file. Raises MachineError."""
+    text = str(name_or_path)
+    if _unknown(name_or_path):
+        near = get_close_matches(text, (*machine_names(), *accelerator_names()), 1)
+        hint = f"did you mean '{near[0]}'?" if near else "'tilework machines' lists the names"
+        raise MachineError(
+            f"a machine must be a name in the catalogue or a path that ends in .toml, not {shown(text)}; {hint}"
+        )
+    for folder in (MACHINES, ACCELERATORS):
+        if text in _names(folder):
+            resource = files("tilework.machine").joinpath(folder, f"{text}.toml")
+            return _either(resource.read_text("utf-8"), f"{text}.toml")
+    return _either(read_toml(Path(name_or_path)), text)
 
 
 def from_toml(text: str, where: str = "machine") -> Machine:
     """The machine that a TOML text describes; `where` names the file in errors. Raises MachineError."""
-    try:
-        data = tomllib.loads(text)
-    except RecursionError:
-        raise MachineError(f"{where} must be TOML with a few flat tables, but it is nested too deeply") from None
-    except ValueError as error:
-        raise MachineError(f"{where} must be valid TOML, not with '{error}'; correct that line") from None
-    return from_dict(data, where)
+    return from_dict(parse_toml(text, where), where)
 
 
-def to_toml(machine: Machine) -> str:
-    """TOML that `from_toml` reads back to an equal machine."""
-    return "\n".join(_table("", to_dict(machine))).strip() + "\n"
+def to_toml(machine: Machine | Accelerator) -> str:
+    """TOML that is read back to an equal machine or accelerator."""
+    return write_toml(to_dict(machine) if isinstance(machine, Machine) else accelerator_to_dict(machine))
 
 
 def machine_hash(machine: Machine) -> str:
@@ -64,40 +89,23 @@ def machine_hash(machine: Machine) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(_MAX_FILE_BYTES + 1)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
+def _names(folder: str) -> tuple[str, ...]:
+    entries = files("tilework.machine").joinpath(folder).iterdir()
+    return tuple(sorted(entry.name[:-5] for entry in entries if entry.name.endswith(".toml")))
+
+
+def _unknown(name_or_path: str | Path) -> bool:
+    path = Path(name_or_path)
+    return not (
+        path.suffix == ".toml" or str(name_or_path) in (*machine_names(), *accelerator_names()) or path.is_file()
+    )
+
+
+def _either(text: str, where: str) -> Machine | Accelerator:
+    data = parse_toml(text, where)
+    if data.get("kind", KIND) != KIND:
         raise MachineError(
-            f"{path} must be a TOML file that can be read, not one with '{reason}'; check the path"
-        ) from None
-    if len(raw) > _MAX_FILE_BYTES:
-        raise MachineError(f"{path} must be a machine's TOML file of at most 1 MiB, but is larger; check the path")
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise MachineError(
-            f"{path} must be text in UTF-8, but byte {error.start} is not; save it as UTF-8 or check the path"
-        ) from None
-
-
-def _table(name: str, table: dict[str, Any]) -> list[str]:
-    lines = [f"[{name}]"] if name else []
-    lines += [f"{key} = {_value(value)}" for key, value in table.items() if not isinstance(value, dict)]
-    for key, value in table.items():
-        if isinstance(value, dict):
-            lines += ["", *_table(f"{name}.{key}" if name else key, value)]
-    return lines
-
-
-def _value(value: object) -> str:
-    if isinstance(value, list):
-        return "".join(("[\n", *(f"    {_value(item)},\n" for item in value), "]")) if value else "[]"
-    return _text(value) if isinstance(value, str) else json.dumps(value)
-
-
-def _text(value: str) -> str:
-    # A JSON string is a TOML basic string, but for DEL, which JSON leaves as it is.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+            f"{where}: kind must be '{KIND}', or left out for a machine that is described in full, not "
+            f"{shown(data['kind'])}; correct it"
+        )
+    return accelerator_from_dict(data, where) if "kind" in data else from_dict(data, where)

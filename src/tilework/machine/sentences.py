@@ -17,8 +17,8 @@ _MISSING = re.compile(r"Object missing required field `(.*)`\Z", re.DOTALL)
 _WRONG = re.compile(r"Expected `(\w+)")
 
 
-def sentence(message: str, data: Mapping[str, Any]) -> str:
-    """What msgspec, or `leaf`, found wrong with this data."""
+def sentence(message: str, data: Mapping[str, Any], root: type[Section] = MachineFile) -> str:
+    """What msgspec, or `leaf`, found wrong with this data, which should have been a `root`."""
     match = _PATH.match(message)
     assert match is not None
     what, path = match[1], match[2] or ""
@@ -27,25 +27,25 @@ def sentence(message: str, data: Mapping[str, Any]) -> str:
     if path == "matrix.kind":
         return f"{path} must be one of {', '.join(MATRIX_SECTIONS)}, not {shown(_value(path, data))}; choose one"
     if unknown := _UNKNOWN.match(what):
-        return _unknown_key(path, unknown[1], data)
+        return _unknown_key(path, unknown[1], data, root)
     if missing := _MISSING.match(what):
-        return _missing_key(path, missing[1], data)
+        return _missing_key(path, missing[1], data, root)
     return _wrong_container(path, what, data)
 
 
-def _missing_key(path: str, key: str, data: Mapping[str, Any]) -> str:
+def _missing_key(path: str, key: str, data: Mapping[str, Any], root: type[Section]) -> str:
     whole = f"{path}.{key}" if path else key
-    example = "'inner-product'" if whole == "matrix.kind" else _example(whole, data)
+    example = "'inner-product'" if whole == "matrix.kind" else _example(whole, data, root)
     hint = f"a table [{whole}]" if example == Section.example else f"{key} = {example}"
     return f"the key {whole} must be there, but is missing; add it, as in {hint}"
 
 
-def _unknown_key(path: str, key: str, data: Mapping[str, Any]) -> str:
-    schema = _schema(path, data)
+def _unknown_key(path: str, key: str, data: Mapping[str, Any], root: type[Section]) -> str:
+    schema = _schema(path, data, root)
     if issubclass(schema, Table):
         known = schema.keys_known
     else:
-        known = (("kind",) if issubclass(schema, MatrixSection) else ()) + schema.__struct_encode_fields__
+        known = (("kind",) if schema.__struct_config__.tag_field else ()) + schema.__struct_encode_fields__
     kind = f" of the kind {data['matrix']['kind']}" if issubclass(schema, MatrixSection) else ""
     place = f"in [{path}]{kind}" if path else "at the top"
     near = get_close_matches(key, known, 1)
@@ -69,15 +69,15 @@ def _value(path: str, data: Mapping[str, Any]) -> Any:
     return value
 
 
-def _schema(path: str, data: Mapping[str, Any]) -> Any:
-    schema: Any = MachineFile
+def _schema(path: str, data: Mapping[str, Any], root: type[Section]) -> Any:
+    schema: Any = root
     for step in filter(None, path.split(".")):
         hint = types_of(schema)[step]
         schema = MATRIX_SECTIONS[data["matrix"]["kind"]] if step == "matrix" else (*get_args(hint), hint)[0]
     return schema
 
 
-def _example(path: str, data: Mapping[str, Any]) -> str:
+def _example(path: str, data: Mapping[str, Any], root: type[Section]) -> str:
     if path == "matrix":
         return Section.example
-    return "true" if (schema := _schema(path, data)) is bool else str(schema.example)
+    return "true" if (schema := _schema(path, data, root)) is bool else str(schema.example)

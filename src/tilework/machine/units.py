@@ -1,6 +1,7 @@
-"""Quantities as text, each with its unit: '128 KiB', '64 GB/s', '1 GHz', '3.7 pJ'.
+"""Quantities as text, each with its unit: '128 KiB', '64 GB/s', '1 GHz', '3.7 pJ', '312 TFLOP/s', '400 W'.
 
-KiB, MiB, GiB and TiB are powers of 1024; KB, MB, GB and TB are powers of 1000. Bits are refused.
+KiB, MiB, GiB and TiB are powers of 1024; KB, MB, GB and TB are powers of 1000. Bits are refused. A multiply-accumulate
+is two operations: '1 TMAC/s' is '2 TOP/s'.
 """
 
 from __future__ import annotations
@@ -13,7 +14,21 @@ from tilework.errors import MachineError
 
 _NUMBER = re.compile(r"\s*([+-]?(?:\d{1,20}(?:\.\d{1,20})?(?:[eE][+-]?\d{1,3})?|nan|inf))\s*(\S*)\s*", re.ASCII)
 _BITS = re.compile(r"[kKMGT]?i?b(ps|/s)?|[kKMGT]?bit(/s|s)?")
-_DECIMAL = {"T": 12, "G": 9, "M": 6, "k": 3, "": 0, "m": -3, "u": -6, "µ": -6, "n": -9, "p": -12, "f": -15, "a": -18}
+_DECIMAL = {
+    "P": 15,
+    "T": 12,
+    "G": 9,
+    "M": 6,
+    "k": 3,
+    "": 0,
+    "m": -3,
+    "u": -6,
+    "µ": -6,
+    "n": -9,
+    "p": -12,
+    "f": -15,
+    "a": -18,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +58,14 @@ def _decimal(prefixes: str, unit: str) -> dict[str, Fraction]:
 _BINARY = {f"{p}iB": Fraction(1024) ** n for n, p in enumerate("KMGT", 1)}
 _BYTES = _BINARY | _decimal("TGMk", "B") | {"KB": Fraction(1000)}
 
-SIZE = Quantity("a size in bytes", "128 KiB", _BYTES, ("TiB", "GiB", "MiB", "KiB", "B"), "1024 TiB", whole=True)
+SIZE = Quantity(
+    "a size in bytes",
+    "128 KiB",
+    _BYTES,
+    ("TiB", "TB", "GiB", "GB", "MiB", "MB", "KiB", "KB", "B"),
+    "1024 TiB",
+    whole=True,
+)
 BANDWIDTH = Quantity(
     "a bandwidth in bytes per second",
     "64 GB/s",
@@ -55,10 +77,19 @@ FREQUENCY = Quantity("a frequency", "1 GHz", _decimal("TGMk", "Hz"), ("THz", "GH
 ENERGY = Quantity(
     "an energy", "3.7 pJ", _decimal("muµnpfa", "J"), ("J", "mJ", "uJ", "nJ", "pJ", "fJ", "aJ"), "1 J", zero=True
 )
+POWER = Quantity("a power", "400 W", _decimal("km", "W"), ("kW", "W", "mW"), "1000 kW")
+_RATES = {unit: _decimal("PTGM", f"{unit}/s") for unit in ("FLOP", "OP", "MAC")}
+OPERATIONS = Quantity(
+    "operations per second",
+    "312 TFLOP/s",
+    _RATES["FLOP"] | _RATES["OP"] | {unit: 2 * factor for unit, factor in _RATES["MAC"].items()},
+    ("TFLOP/s", "GFLOP/s", "MFLOP/s", "FLOP/s"),
+    "1000000 PFLOP/s",
+)
 
 
 def parse_quantity(kind: Quantity, text: object) -> Fraction:
-    """The exact value of `text` in the kind's base unit (bytes, bytes per second, hertz or joules).
+    """The exact value of `text` in the kind's base unit (bytes, bytes per second, hertz, joules, watts, operations a second).
 
     Raises MachineError, one sentence that begins with "must be".
     """
@@ -79,12 +110,16 @@ def parse_quantity(kind: Quantity, text: object) -> Fraction:
 
 
 def print_quantity(kind: Quantity, value: float) -> str:
-    """Text that `parse_quantity` reads back to exactly `value`, in the largest unit that keeps it at 1 or more."""
+    """Text that `parse_quantity` reads back to exactly `value`, in the largest unit that keeps it at 1 or more.
+
+    Of units that count a size in whole numbers it is the one with the smallest number.
+    """
     exact = Fraction(repr(value)) if isinstance(value, float) else Fraction(value)
-    for unit in kind.printed:
-        number = exact / kind.units[unit]
-        if number >= 1 and (not kind.whole or number.denominator == 1):
-            return f"{_print_number(number)} {unit}"
+    numbers = {unit: exact / kind.units[unit] for unit in kind.printed}
+    fitting = [u for u, number in numbers.items() if number >= 1 and not (kind.whole and number.denominator > 1)]
+    if fitting:
+        unit = min(fitting, key=lambda unit: numbers[unit])
+        return f"{_print_number(numbers[unit])} {unit}"
     if exact == 0:
         return f"0 {next(u for u, f in kind.units.items() if f == 1)}"
     return f"{_print_number(exact / kind.units[kind.printed[-1]])} {kind.printed[-1]}"
