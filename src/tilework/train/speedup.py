@@ -116,7 +116,7 @@ def comparison_text(found: Mapping[str, Any]) -> str:
         f"{found['title']}\ndata: {found['data']}\n\n{table}\n\n"
         f"Means over {methods[0]['runs']} seeds, of runs up to {percent(found['target'])} of the validation images; "
         f"seconds of processor time, of the steps alone. Each method was tuned by at most {found['trials']} trials. "
-        "Speed-up: geometric mean of the baseline's seconds over the method's, seed by seed, with a bootstrap interval; "
+        "Speed-up: geometric mean of the baseline's seconds over the method's, seed by seed, bootstrap interval; "
         "a run that misses counts with its whole time."
     )
 
