@@ -22,8 +22,8 @@ GOOD: dict[str, Any] = {
 }
 
 KEYS = (
-    "title, network, data, batch, epochs, optimiser, initial, loss, smoothing, schedule, growth, focus, pruning, augment, "
-    "patience, target"
+    "title, network, data, batch, epochs, optimiser, initial, loss, smoothing, schedule, growth, focus, pruning, "
+    "augment, patience, target"
 )
 
 BAD: list[tuple[dict[str, Any], str]] = [

@@ -11,7 +11,7 @@ from msgspec import Meta, field
 from tilework.errors import MachineError
 from tilework.machine.accelerator import Accelerator, Link, Memory, covers, figures, rate_unit
 from tilework.machine.convert import text_of, values_of
-from tilework.machine.leaves import Bandwidth, Figures, Name, Peaks, Power, Size, Sources, Text, Year, leaf
+from tilework.machine.leaves import Bandwidth, Name, Peaks, Power, Size, Sources, Text, Year, leaf
 from tilework.machine.schema import Section, keys_of, types_of
 from tilework.machine.sentences import sentence
 from tilework.machine.units import OPERATIONS, print_quantity
