@@ -251,7 +251,8 @@ def _torchvision(models: Any, name: str) -> Case:
     if ".detection." in builder.__module__:
         return Case(from_torch(module, [torch.zeros(3, 64, 64)]))
     if ".video." in builder.__module__:
-        return Case(from_torch(module, (1, 3, 16, max(size, 112), max(size, 112))))
+        side = 224 if name == "s3d" else max(size, 112)  # its last window is of 7 x 7 places
+        return Case(from_torch(module, (1, 3, 16, side, side)))
     if ".optical_flow." in builder.__module__:
         return Case(from_torch(module, (1, 3, 128, 128), (1, 3, 128, 128)))
     return Case(from_torch(module, (1, 3, size, size)))
