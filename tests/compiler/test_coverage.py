@@ -49,6 +49,25 @@ def test_rows_that_two_blocks_could_take_are_computed_once() -> None:
     np.testing.assert_allclose(found, execute(graph, {}, inputs)["z"], rtol=1e-5, atol=1e-6)
 
 
+CLIPPED = """graph g
+input x float32[3,4,5]
+input low float32[]
+input high float32[]
+below = pointwise(x, low, body="less(x0, x1)") as bool
+raised = pointwise(below, low, x, body="select(x0, x1, x2)") as float32
+above = pointwise(high, raised, body="less(x0, x1)") as bool
+y = pointwise(above, high, raised, body="select(x0, x1, x2)") as float32
+output y
+"""
+
+
+def test_a_chain_that_reads_scalars() -> None:
+    x = np.random.default_rng(0).standard_normal((3, 4, 5)).astype(np.float32)
+    low, high = np.float32(-0.5), np.float32(0.25)
+    found = compile_network(parse_graph(CLIPPED)).run(x=x, low=np.array(low), high=np.array(high))["y"]
+    np.testing.assert_array_equal(found, np.clip(x, low, high))
+
+
 CHAIN = """graph g
 input x float32[1,3,8,8]
 parameter w float32[4,3,3,3]

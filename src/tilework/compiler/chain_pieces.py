@@ -216,7 +216,8 @@ class Pieces:
         chip, dram = self._strides(band), axis_strides(tensor.shape, tensor.dtype)
         address = self.plain[tensor.name] + sum(low * stride for (low, _), stride in zip(box, dram, strict=True))
         row = dram[band.axis] * step.shift.get(tensor.name, 0) if band.axis is not None else 0
-        steps = tuple(row if by_rows else dram[0] * band.again for by_rows in loops)
+        image = dram[0] * band.again if dram else 0  # a scalar is the same for all
+        steps = tuple(row if by_rows else image for by_rows in loops)
         operands: list[Operand | Immediate] = [
             self._chip(band, step, box),
             Operand("dram", address, (), steps, dtype=tensor.dtype),
