@@ -25,7 +25,7 @@ from tilework.machine.machine import Machine
 from tilework.network.graph_text import parse_graph
 from tilework.simulator.cycle import simulate
 from tilework.simulator.hazards import find_races
-from tilework.simulator.layer_time import LayerTime, least_cycles
+from tilework.simulator.layer_time import least_cycles
 
 Small = Callable[..., Machine]
 
@@ -125,7 +125,6 @@ def test_the_bound_is_the_least_that_loading_ahead_can_reach(small: Small) -> No
         macs, moved = ([chosen.randint(0, 9) for _ in range(number)] for _ in range(2))
         ahead = [0, *(chosen.randint(0, bytes_) for bytes_ in moved[1:])]
         layers = [Layer("", "", 0, 0, m, b, ahead_bytes=a) for m, b, a in zip(macs, moved, ahead, strict=True)]
-        times = [LayerTime("", "", 0, 0, 0, m, 0, 0, float(m), 0.0, {}) for m in macs]
         machine = small(memory, 0)
         machine = replace(machine, dram=replace(machine.dram, bandwidth_bytes_per_second=machine.clock_hz))
-        assert least_cycles(layers, times, machine) == by_hand(macs, moved, ahead, memory)
+        assert least_cycles(layers, list(map(float, macs)), machine) == by_hand(macs, moved, ahead, memory)

@@ -87,6 +87,7 @@ def _record(executable: Executable, output: str | None) -> dict[str, Any]:
         "dram_bytes_bound": cost.dram_bytes_bound,
         "cycles": cost.cycles,
         "bound_cycles": cost.bound_cycles,
+        "array_bound_cycles": cost.array_bound_cycles,
         "log": list(executable.compilation.log) if executable.compilation else [],
     }
 

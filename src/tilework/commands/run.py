@@ -149,6 +149,7 @@ def _record(
         "cycles": cost.cycles,
         "seconds": cost.seconds,
         "bound_seconds": cost.bound_seconds,
+        "array_bound_seconds": cost.array_bound_cycles / bundle.machine.clock_hz,
         "utilisation": cost.utilisation,
         "units": cost.units,
         "dram_bytes": cost.dram_bytes,

@@ -73,11 +73,11 @@ def reuse(nest: Nest) -> int | None:
         return None
     if any(sum(name in access.loops() for access in places) < 2 for name, extent in nest.loops if extent > 1):
         return None
-    found = [_most_places(access, nest) for access in places]
+    found = [most_places(access, nest) for access in places]
     return prod(number for number in found if number) if None not in found else None
 
 
-def _most_places(access: Access, nest: Nest) -> int | None:
+def most_places(access: Access, nest: Nest) -> int | None:
     """How many iterations of an access's own loops name one element at most; None where axes share a loop."""
     loops = [(name, extent) for name, extent in nest.loops if name in access.loops()]
     if distinct(access, loops):

@@ -12,7 +12,7 @@ from tilework.compiler.buffers import plan_buffers
 from tilework.compiler.chain import Chain, assemble, strips
 from tilework.compiler.chain_memory import Layout, whole
 from tilework.compiler.group import Group
-from tilework.compiler.split import Part
+from tilework.compiler.split import Part, Work
 from tilework.compiler.tile import Tiling
 from tilework.network.nest import Affine
 
@@ -84,6 +84,12 @@ class ChainPart(Part):
 def pieces_of(part: Part) -> tuple[Part, ...]:
     """The parts whose plans have the buffers of a part: of a chain its stages."""
     return part.stages if isinstance(part, ChainPart) else (part,)
+
+
+def groups_of(work: Work) -> tuple[Group, ...]:
+    """The groups that a work computes: those of a chain, else one."""
+    part = work.parts[0]
+    return part.groups if isinstance(part, ChainPart) else (work.group,)
 
 
 def chains(groups: Sequence[Group], count: int, axis: int = COLUMNS) -> list[Chain]:

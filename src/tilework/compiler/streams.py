@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import accumulate, chain
 
 from tilework.compiler.ahead import Home, ending, homes
+from tilework.compiler.array_bound import array_cycles
 from tilework.compiler.bounds import ahead_bytes, communication_bytes
 from tilework.compiler.footprint import barriers
 from tilework.compiler.layout import Ring
@@ -81,18 +82,22 @@ def _joined(
 def _layers(works: Sequence[Work], codes: list[list[list[Instruction]]], machine: Machine) -> tuple[Layer, ...]:
     names = _names(works)
     ends = [[0, *accumulate(map(len, code))] for code in codes]
-    bytes_of: dict[object, tuple[int, int]] = {}
+    bounds: dict[object, tuple[int, int, float]] = {}
     layers: list[Layer] = []
     for place, work in enumerate(works):
         group = work.group
-        if group.shape not in bytes_of:
-            bytes_of[group.shape] = group.compulsory_bytes, communication_bytes(group, machine)
+        if group.shape not in bounds:
+            bounds[group.shape] = (
+                group.compulsory_bytes,
+                communication_bytes(group, machine),
+                array_cycles(work, machine),
+            )
         first, *others = [(end[place], end[place + 1]) for end in ends]
-        once, again = bytes_of[group.shape]
+        once, again, array = bounds[group.shape]
         skipped = group.macs - group.needed_macs if group.blocks.skipped else 0
         ahead = ahead_bytes(group, works[place - 1].group) if place else 0
         layers.append(
-            Layer(names[place], group.operation, *first, group.macs, once, tuple(others), again, skipped, ahead)
+            Layer(names[place], group.operation, *first, group.macs, once, tuple(others), again, skipped, ahead, array)
         )
     return tuple(layers)
 

@@ -39,7 +39,8 @@ class Layer:
     `communication_bytes` are what the memory on chip forces it to move at least, as far as that is known. `others` are
     the instructions of the program's other streams, [first, last) for each in their order. `skipped_macs` of the
     `macs` are those with pruned weights, where the matrix unit skips zeros. Of the compulsory bytes `ahead_bytes` are
-    those that don't depend on the layer before, and so may come before it has ended.
+    those that don't depend on the layer before, and so may come before it has ended. `array_cycles` are what the matrix
+    unit of a single core would take at least for what it can do side by side.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Layer:
     communication_bytes: int = 0
     skipped_macs: int = 0
     ahead_bytes: int = 0
+    array_cycles: float = 0.0
 
     @property
     def dram_bytes_bound(self) -> int:

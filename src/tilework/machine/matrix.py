@@ -7,6 +7,7 @@ for whole numbers and, element by element, for arrays of them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -50,6 +51,19 @@ class MatrixUnit:
         """Cycles from the first operand to the last result at a rate of 1, the pipeline left out."""
         raise NotImplementedError
 
+    @property
+    def serves(self) -> tuple[int, int]:
+        """Of how many sums the array takes products in a cycle at most, and how many of each at a rate of 1."""
+        raise NotImplementedError
+
+    def least(self, sums: Mapping[int, int], dtype: str, shared: int) -> float:
+        """Cycles that no program of contractions can beat, docs/bounds.md says why: by products how many `sums` there
+        are. No element of an operand takes part in more than `shared` of them."""
+        outputs, products = self.serves
+        depth = products * self.rates[dtype]
+        taken = sum(number * -(-each // depth) for each, number in sums.items())
+        return taken / outputs
+
     def cycles(self, rows: Any, columns: Any, summed: Any, dtype: str) -> Any:
         """Cycles of one contraction of a dtype among `rates`, the pipeline included."""
         return self.steps(rows, columns, _ceil(summed, self.rates[dtype])) + self.pipeline_cycles
@@ -71,6 +85,15 @@ class InnerProductArray(MatrixUnit):
     def sides(self) -> tuple[int, int, int]:
         return 1, self.neurons, self.synapses
 
+    @property
+    def serves(self) -> tuple[int, int]:
+        return self.neurons, self.synapses
+
+    def least(self, sums: Mapping[int, int], dtype: str, shared: int) -> float:
+        products = sum(number * each for each, number in sums.items())
+        side_by_side = self.synapses * self.rates[dtype] * min(self.neurons, shared)
+        return max(super().least(sums, dtype, shared), products / side_by_side)
+
     def steps(self, rows: Any, columns: Any, summed: Any) -> Any:
         return rows * _ceil(columns, self.neurons) * _ceil(summed, self.synapses)
 
@@ -89,6 +112,10 @@ class ScalarMacArray(MatrixUnit):
     @property
     def sides(self) -> tuple[int, int, int]:
         return self.macs, 1, 1
+
+    @property
+    def serves(self) -> tuple[int, int]:
+        return self.macs, 1
 
     def steps(self, rows: Any, columns: Any, summed: Any) -> Any:
         return _ceil(rows * columns, self.macs) * summed
@@ -122,6 +149,20 @@ class SystolicArray(MatrixUnit):
         held = self.dataflow
         return 1 if held == DATAFLOWS[2] else first, 1 if held == DATAFLOWS[0] else second
 
+    @property
+    def serves(self) -> tuple[int, int]:
+        r, c = self.array_rows, self.array_columns
+        return (r * c, 1) if self.dataflow == "output-stationary" else (c, r)
+
+    def least(self, sums: Mapping[int, int], dtype: str, shared: int) -> float:
+        """Of what fills and drains the array, each sum of an output-stationary one bears its part in one fold, the
+        others take it once."""
+        r, c = self.array_rows, self.array_columns
+        streamed, number = super().least(sums, dtype, shared), sum(n for products, n in sums.items() if products)
+        if self.dataflow == "output-stationary":
+            return streamed + number * (r + c - 2) / (r * c)
+        return streamed + (2 * r + c - 2 if number else 0)
+
     def steps(self, rows: Any, columns: Any, summed: Any) -> Any:
         r, c = self.array_rows, self.array_columns
         if self.dataflow == "weight-stationary":
@@ -151,6 +192,10 @@ class ConvolutionCore(MatrixUnit):
     @property
     def sides(self) -> tuple[int, int, int]:
         return 1, self.atom, self.atom
+
+    @property
+    def serves(self) -> tuple[int, int]:
+        return _ceil(self.macs, self.atom), self.atom
 
     def steps(self, rows: Any, columns: Any, summed: Any) -> Any:
         return _ceil(rows * self.whole(columns) * self.whole(summed), self.macs)

@@ -6,6 +6,7 @@ A convolution with padding is then a few hundred points (output row, kernel row)
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import product
@@ -52,6 +53,37 @@ def outputs_inside(nest: Nest, shapes: Mapping[str, Shape]) -> int:
         else:
             places *= _values(_terms(output, nest.extents))
     return places
+
+
+def sums_inside(nest: Nest, shapes: Mapping[str, Shape]) -> dict[int, int]:
+    """How many sums a reducing nest makes, by how many iterations of each count for `iterations_inside`.
+
+    Sums of which no iteration does are counted under 0.
+    """
+    bounds, parallel = _bounds(nest, shapes), nest.output.loops()
+    bounded = {name for axis, _ in bounds for name, _ in axis.terms}
+    free = [(name in parallel, extent) for name, extent in nest.loops if name not in bounded]
+    found = {prod(n for outer, n in free if not outer): prod(n for outer, n in free if outer)}
+    for group in _groups(bounds, lambda bound: bound[0]):
+        counts = _counts(group, nest.extents, parallel)
+        before, found = found, {}
+        for (a, m), (b, n) in product(before.items(), counts.items()):
+            found[a * b] = found.get(a * b, 0) + m * n
+    return found
+
+
+def _counts(bounds: list[tuple[Affine, int]], extents: Mapping[str, int], parallel: set[str]) -> Counter[int]:
+    """Of how many points of a group's parallel loops how many of its others lie inside the bounds."""
+    loops = _loops((axis for axis, _ in bounds), extents)
+    outer, inner = [n for n in loops if n in parallel], [n for n in loops if n not in parallel]
+    ranges = [
+        [dict(zip(names, at, strict=True)) for at in product(*(range(extents[n]) for n in names))]
+        for names in (outer, inner)
+    ]
+    return Counter(
+        sum(all(0 <= axis.at(point | other) < size for axis, size in bounds) for other in ranges[1])
+        for point in ranges[0]
+    )
 
 
 def _groups(items: Iterable[Item], index: Callable[[Item], Affine]) -> Iterator[list[Item]]:

@@ -28,14 +28,15 @@ class Result:
     `units` are their shares of the time: 1 would be all units of the kind busy all the time. `streams` has each
     stream's own busy cycles. `compulsory_bytes` are the layers' inputs, weights and outputs once; `dram_bytes_bound`,
     which is more where the memory on chip is small, no program can save that computes layer by layer. `utilisation`
-    compares with the peak of all these cores. `instruction_cycles` says for each mnemonic how many executions took how
-    many cycles.
+    compares with the peak of all these cores. `array_bound_cycles` is the bound on time for a matrix unit of this
+    shape. `instruction_cycles` says for each mnemonic how many executions took how many cycles.
     """
 
     cycles: int
     seconds: float
     bound_cycles: float
     bound_seconds: float
+    array_bound_cycles: float
     cores: int
     busy_cycles: dict[str, int]
     units: dict[str, float]
@@ -92,7 +93,7 @@ def simulate(
     machine = program.machine
     cost = total(item for stream in plan.streams for item in zip(stream.flow.executions, stream.costs, strict=True))
     layers = tuple(layer_time(layer, plan, run, machine) for layer in program.layers)
-    bound = least_cycles(program.layers, layers, machine)
+    bound = least_cycles(program.layers, [layer.mac_cycles for layer in layers], machine)
     cores = sum(stream.stream.role == "core" for stream in plan.streams)
     busy, counts = busy_cycles(plan, machine), instruction_cycles(plan)
     return Result(
@@ -100,6 +101,7 @@ def simulate(
         seconds=run.cycles / machine.clock_hz,
         bound_cycles=bound,
         bound_seconds=bound / machine.clock_hz,
+        array_bound_cycles=least_cycles(program.layers, [layer.array_cycles for layer in layers], machine),
         cores=cores,
         busy_cycles=busy,
         units=busy_shares(busy, plan, run.cycles),

@@ -20,8 +20,9 @@ class LayerTime:
     """One layer: from the cycle in which control passes its first instruction to the one after its last.
 
     With several cores, from the first of them to the last; movers may be ahead. `mac_cycles` are the layer's MACs at
-    the peak rate of all cores, but those that are skipped. `bound_cycles` is what no program can beat: these, or if it
-    is more, the part of its `dram_bytes_bound` that can't come before it begins, at full width.
+    the peak rate of all cores, but those that are skipped, `array_cycles` what matrix units of this shape take at
+    least. `bound_cycles` is what no program can beat: the first, or if it is more, the part of its `dram_bytes_bound`
+    that can't come before it begins, at full width; `array_bound_cycles` is the same with the second.
     """
 
     name: str
@@ -33,7 +34,9 @@ class LayerTime:
     dram_bytes: int
     dram_bytes_bound: int
     mac_cycles: float
+    array_cycles: float
     bound_cycles: float
+    array_bound_cycles: float
     busy_cycles: dict[str, int]
 
 
@@ -51,8 +54,10 @@ def layer_time(layer: Layer, plan: Plan, run: Run, machine: Machine) -> LayerTim
     computing = [part for part in parts if part[0].plan.stream.role == "core"] or parts
     start = min([core.first_passed(first) for core, first, _ in computing], default=_empty(layer, run))
     end = max([core.passed[last - 1] + core.plan.issue_cycles(last - 1) for core, _, last in computing], default=start)
-    arithmetic = _mac_cycles(layer, cost, plan, machine)
-    rest = layer.dram_bytes_bound - min(layer.ahead_bytes, machine.on_chip_bytes)
+    cores = sum(stream.stream.role == "core" for stream in plan.streams)
+    peak = _mac_cycles(layer, cost, cores, machine)
+    array = max(peak, layer.array_cycles / cores)
+    rest = (layer.dram_bytes_bound - min(layer.ahead_bytes, machine.on_chip_bytes)) / machine.dram_bytes_per_cycle
     return LayerTime(
         name=layer.name,
         operation=layer.operation,
@@ -62,8 +67,10 @@ def layer_time(layer: Layer, plan: Plan, run: Run, machine: Machine) -> LayerTim
         macs=cost.macs,
         dram_bytes=cost.dram_bytes,
         dram_bytes_bound=layer.dram_bytes_bound,
-        mac_cycles=arithmetic,
-        bound_cycles=max(arithmetic, rest / machine.dram_bytes_per_cycle),
+        mac_cycles=peak,
+        array_cycles=array,
+        bound_cycles=max(peak, rest),
+        array_bound_cycles=max(array, rest),
         busy_cycles=busy_cycles(plan, machine, of_streams),
     )
 
@@ -73,25 +80,25 @@ def peak_cycles(cost: Cost, machine: Machine) -> float:
     return sum(number / machine.macs_per_cycle(dtype) for dtype, number in cost.products.items())
 
 
-def least_cycles(layers: Sequence[Layer], times: Sequence[LayerTime], machine: Machine) -> float:
-    """What no program can beat that computes these layers one after another; docs/bounds.md says why.
+def least_cycles(layers: Sequence[Layer], arithmetic: Sequence[float], machine: Machine) -> float:
+    """What no program can beat that computes these layers one after another, whose arithmetic takes so many cycles at
+    least; docs/bounds.md says why.
 
     From the last layer to the first: of what its arithmetic doesn't hide as much as can be comes in the time of the
     layer before, no more than the memory on chip holds.
     """
     width, total, carried = machine.dram_bytes_per_cycle, 0.0, 0.0
-    for layer, time in zip(reversed(layers), reversed(times), strict=True):
+    for layer, computed in zip(reversed(layers), reversed(arithmetic), strict=True):
         moved = layer.dram_bytes_bound + carried
         able = min(layer.ahead_bytes + carried, machine.on_chip_bytes)
-        carried = min(able, max(0.0, moved - time.mac_cycles * width))
-        total += max(time.mac_cycles, (moved - carried) / width)
+        carried = min(able, max(0.0, moved - computed * width))
+        total += max(computed, (moved - carried) / width)
     return total + carried / width
 
 
-def _mac_cycles(layer: Layer, cost: Cost, plan: Plan, machine: Machine) -> float:
+def _mac_cycles(layer: Layer, cost: Cost, cores: int, machine: Machine) -> float:
     """Its MACs on all cores at the peak of the fastest dtype that it multiplies, but those that may be skipped."""
     peak = max([machine.macs_per_cycle(dtype) for dtype in cost.products], default=machine.macs_per_cycle())
-    cores = sum(stream.stream.role == "core" for stream in plan.streams)
     return (layer.macs - layer.skipped_macs) / (cores * peak)
 
 

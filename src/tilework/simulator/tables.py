@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from tilework.simulator.cycle import Result
     from tilework.simulator.layer_time import LayerTime
 
-FIELDS = ("name", "operation", "start", "end", "cycles", "bound_cycles", "macs", "dram_bytes", "dram_bytes_bound")
+FIELDS = (
+    *("name", "operation", "start", "end", "cycles", "bound_cycles", "array_bound_cycles"),
+    *("macs", "dram_bytes", "dram_bytes_bound"),
+)
 
 
 def totals(cost: Result, inferences: int = 1) -> str:
@@ -32,6 +35,9 @@ def totals(cost: Result, inferences: int = 1) -> str:
     if cost.bound_cycles:
         ratio = f"{cost.cycles / cost.bound_cycles:.3f}, the bound is {cost.bound_cycles:,.0f} cycles"
         rows.insert(1, ("achieved / bound", ratio))
+        if cost.array_bound_cycles > cost.bound_cycles:
+            array = f"{cost.cycles / cost.array_bound_cycles:.3f}, with a matrix unit of this shape"
+            rows.insert(2, ("", f"{array} it is {cost.array_bound_cycles:,.0f} cycles"))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
@@ -62,7 +68,7 @@ def streams(cost: Result) -> str:
 
 def layers(cost: Result) -> str:
     """A table with a line per layer; the matrix and vector units' shares are those of all cores."""
-    head = ("layer", "operation", "cycles", "bound", "ratio", "MACs", "DRAM bytes", "bound")
+    head = ("layer", "operation", "cycles", "bound", "ratio", "array", "MACs", "DRAM bytes", "bound")
     return columns((*head, "matrix", "vector", "channel"), [_layer(layer, cost.cores) for layer in cost.layers], left=2)
 
 
@@ -76,6 +82,7 @@ def _layer(layer: LayerTime, cores: int) -> tuple[str, ...]:
         f"{layer.cycles:,}",
         f"{layer.bound_cycles:,.0f}",
         ratio,
+        f"{layer.array_bound_cycles:,.0f}",
         f"{layer.macs:,}",
         f"{layer.dram_bytes:,}",
         f"{layer.dram_bytes_bound:,}",

@@ -27,6 +27,7 @@ def together(results: Sequence[Result]) -> Result:
         seconds=sum(result.seconds for result in results),
         bound_cycles=sum(result.bound_cycles for result in results),
         bound_seconds=sum(result.bound_seconds for result in results),
+        array_bound_cycles=sum(result.array_bound_cycles for result in results),
         cores=cores,
         busy_cycles=_added(result.busy_cycles for result in results),
         units=_added({unit: share * r.cycles / taken for unit, share in r.units.items()} for r in results),
