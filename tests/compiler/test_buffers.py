@@ -51,7 +51,6 @@ def test_temporaries_have_a_buffer_of_their_own() -> None:
             "x nram load>vector x1",
             "x nram load>vector x1",
             "y:t nram vector>store x1",
-            "y:t:scratch nram vector x1",
             "y:scratch nram vector x1",
         ]
     ]

@@ -109,20 +109,21 @@ def test_packed_weights_hold_every_element_and_are_loaded_from_end_to_end(
     graph, program = compilation.graph, compilation.program
     weights = counted(graph)
     image = pack_weights(compilation.dram, weights).view(np.float32)
-    ends = {}
+    ends, limits = {}, {}
     for constant in compilation.dram.constants:
         first, last = constant.address // 4, (constant.address + constant.size_bytes) // 4
         if constant.tensor.name in graph.tensors:  # a folded one is made of others
             assert sorted(image[first:last]) == list(range(last - first))
         if constant.part is not None:
             ends[constant.address] = constant.address
+            limits[constant.address] = constant.address + constant.size_bytes
     for place, counters in walk(program.instructions, analyse(program.instructions)):
         instruction = program.instructions[place]
         if instruction.mnemonic == "load" and instruction.descriptor:
             (source,) = instruction.descriptor.operands[1:]
             address = source.address(counters)
-            owner = max((start for start in ends if start <= address), default=None)
-            if owner is not None and instruction.descriptor.operands[0].memory == "wram" and source.strides == (4,):
+            owner = next((start for start, limit in limits.items() if start <= address < limit), None)
+            if owner is not None and source.strides == (4,):
                 assert address <= ends[owner]
                 ends[owner] = max(ends[owner], address + 4 * instruction.descriptor.iterations)
     for constant in compilation.dram.constants:
