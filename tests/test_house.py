@@ -36,6 +36,7 @@ USERS = {  # which files may import a package that isn't Python's own, by how th
     "PIL": ("commands/", "frontend/", "pixels.py", "train/data/"),
     "click": ("commands/", "cli.py"),
     "matplotlib": ("report/",),
+    "ml_dtypes": ("network/halves.py",),
     "mlxtend": ("train/data/",),
     "msgspec": ("machine/", "isa/", "train/recipe", "train/study.py", "training.py"),
     "numpy": ("",),

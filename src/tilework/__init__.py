@@ -96,11 +96,14 @@ if TYPE_CHECKING:
     from tilework.train.eager import Variable as Variable
     from tilework.train.eager import eager as eager
     from tilework.train.engine import Engine as Engine
+    from tilework.train.half import mixed as mixed_precision
     from tilework.train.initial import initial_weights as initial_weights
     from tilework.train.recipe import load_recipe as load_recipe
     from tilework.train.schedules import schedule as schedule
     from tilework.train.sources import Data as Data
+    from tilework.train.sparse import stored_sizes as stored_sizes
     from tilework.train.speedup import comparison_text as comparison_text
+    from tilework.train.statistics import mean as bootstrap_mean
     from tilework.training import fit as fit
     from tilework.training import speedup as speedup
 
@@ -135,6 +138,7 @@ _EXPORTS = {  # name: where it is
     "beside_found": "tilework.mapping:beside_found",
     "beside_found_text": "tilework.mapping:beside_found_text",
     "best_schedule": "tilework.compiler.loops:best_schedule",
+    "bootstrap_mean": "tilework.train.statistics:mean",
     "check_gradient": "tilework.network.gradient_check:check_gradient",
     "compare": "tilework.cost.compare:compare",
     "comparison_text": "tilework.train.speedup:comparison_text",
@@ -172,6 +176,7 @@ _EXPORTS = {  # name: where it is
     "map_layer": "tilework.mapping:map_layer",
     "map_product": "tilework.mapping:map_product",
     "memory": "tilework.counting:memory",
+    "mixed_precision": "tilework.train.half:mixed",
     "mixup": "tilework.train.data.augment:mixup",
     "onnx_operator": "tilework.frontend.from_onnx:onnx_operator",
     "operation": "tilework.network.operation:operation",
@@ -194,6 +199,7 @@ _EXPORTS = {  # name: where it is
     "simulate_tiles": "tilework.simulator.tile_time:simulate_tiles",
     "simulate_topology": "tilework.simulator.layers:simulate_topology",
     "speedup": "tilework.training:speedup",
+    "stored_sizes": "tilework.train.sparse:stored_sizes",
     "table": "tilework.plain:columns",
     "tile_table": "tilework.simulator.tile_time:tile_table",
     "to_pixels": "tilework.pixels:to_pixels",
@@ -237,6 +243,7 @@ __all__ = [
     "beside_found",
     "beside_found_text",
     "best_schedule",
+    "bootstrap_mean",
     "check_gradient",
     "compare",
     "comparison_text",
@@ -274,6 +281,7 @@ __all__ = [
     "map_layer",
     "map_product",
     "memory",
+    "mixed_precision",
     "mixup",
     "onnx_operator",
     "operation",
@@ -296,6 +304,7 @@ __all__ = [
     "simulate_tiles",
     "simulate_topology",
     "speedup",
+    "stored_sizes",
     "table",
     "tile_table",
     "to_pixels",

@@ -257,7 +257,7 @@ def result(training: Training, to: str | Path | None = None) -> Trained:
     """What a training has come to, tested; its weights in the folder `to`, if there is one."""
     test, best = training.data.test, training.best_record
     weights = {name: array.copy() for name, array in training.weights.items()}
-    outputs, classes = Evaluator(training.graph, weights).outputs(test), len(test.classes)
+    outputs, classes = Evaluator(training.computed, weights).outputs(test), len(test.classes)
     trained = Trained(
         training.recipe,
         training.seed,

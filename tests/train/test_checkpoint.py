@@ -51,6 +51,7 @@ print("done", flush=True)
 
 
 PRUNED = "pruning = {first = 0.0, last = 0.8, every = 2}"
+HALVED = 'precision = {dtype = "float16", scale = 1e6, every = 3}'
 
 
 def recipe(folder: Path, method: str = "adam", epochs: int = 40, focus: float = 1.0, more: str = "") -> Path:
@@ -78,6 +79,7 @@ KINDS = [
     ("shampoo", 1.0, ""),
     ("nesterov", 0.9, ""),
     ("nesterov", 1.0, PRUNED),
+    ("adam", 1.0, HALVED),
 ]
 
 

@@ -23,7 +23,7 @@ GOOD: dict[str, Any] = {
 
 KEYS = (
     "title, network, data, batch, epochs, optimiser, initial, loss, smoothing, schedule, growth, focus, pruning, "
-    "augment, patience, target"
+    "precision, augment, patience, target"
 )
 
 BAD: list[tuple[dict[str, Any], str]] = [
@@ -63,6 +63,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
         {"schedule": {"name": "cosin"}},
         "schedule.name must be one of constant, staircase, cosine, one_cycle, linear, not 'cosin'; did you mean "
         "cosine?",
+    ),
+    (
+        {"network": {"layers": [2, 2], "activation": "relo"}},
+        "network.activation must be one of relu, sigmoid, tanh, not 'relo'; did you mean relu?",
     ),
     ({"patience": 3}, "patience must come with a share for validation in [data], as validation = 0.1; add it"),
 ]

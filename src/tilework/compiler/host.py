@@ -19,12 +19,12 @@ from tilework.compiler.runnable import why_not
 from tilework.errors import CompileError
 from tilework.network.execute import execute
 from tilework.network.graph import FLOATING_BYTES, INPUT, Graph, Node
+from tilework.network.halves import HALVES
 from tilework.network.nest import CONTRACTION, Access, Apply, Nest
 from tilework.network.weights import Weights
 
 Array = npt.NDArray[Any]
 
-HALVES = ("float16", "bfloat16")
 TRUTHS = ("less", "equal", "and", "or", "not")
 ALONE = "stands between nodes of the host without a contraction"
 

@@ -12,12 +12,13 @@ from tilework.network import views
 from tilework.network.bind import bind
 from tilework.network.functions import UPDATES
 from tilework.network.graph import Graph, Node, Tensor
+from tilework.network.halves import HALVES, add_bfloat16
 from tilework.network.host_values import has_value, host_value
 from tilework.network.matrices import Array, Room
 from tilework.network.nest import Nest
 from tilework.network.operations import OPERATIONS, Expansion, Shape
 
-NOT_NUMPYS = {"bfloat16", "float8_e4m3fn", "float8_e5m2"}
+NOT_NUMPYS = {"float8_e4m3fn", "float8_e5m2"}
 
 
 def execute(
@@ -25,10 +26,10 @@ def execute(
 ) -> dict[str, Array]:
     """The values of a graph's outputs, and of the tensors that `keep` names, by name.
 
-    Values have the graph's shapes and dtypes (within a node of float16 they are float32); each is dropped once its last
-    reader has run, and a weight is read only when a node needs it. Raises NetworkError where the inputs or `keep` do
-    not fit the graph, or where a node runs on the host and has no rule in `host_values`; WeightsError where the weights
-    do not fit.
+    Values have the graph's shapes and dtypes (within a node of float16 or bfloat16 they are float32); each is dropped
+    once its last reader has run, and a weight is read only when a node needs it. Raises NetworkError where the inputs
+    or `keep` do not fit the graph, or where a node runs on the host and has no rule in `host_values`; WeightsError
+    where the weights do not fit; MissingPackageError for bfloat16 without ml_dtypes.
     """
     wanted = (*graph.outputs, *keep)
     check_names(graph, inputs, wanted)
@@ -43,13 +44,18 @@ def execute(
 
 
 def check_names(graph: Graph, inputs: Collection[str], wanted: Iterable[str]) -> None:
-    """Raises NetworkError where a graph can't run with inputs of these names, or lacks a wanted tensor."""
+    """Raises NetworkError where a graph can't run with inputs of these names, or lacks a wanted tensor.
+
+    For bfloat16 ml_dtypes must be there; raises MissingPackageError.
+    """
     names = sorted(tensor.name for tensor in graph.inputs)
     if names != sorted(inputs):
         raise NetworkError(f"network {graph.name} must be given the inputs {names}, not {sorted(inputs)}")
     for name in wanted:
         if name not in graph.tensors:
             raise NetworkError(f"a tensor to keep must be one of network {graph.name}, not {name!r}")
+    if any(tensor.dtype == "bfloat16" for tensor in graph.tensors.values()):
+        add_bfloat16()
     for tensor in graph.tensors.values():
         if tensor.dtype in NOT_NUMPYS:
             raise NetworkError(f"NumPy must know a tensor's dtype, and {tensor.name} is {tensor.dtype}; use float32")
@@ -102,11 +108,11 @@ def _run_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> Array:
 def run_expansion(expansion: Expansion, arrays: MutableMapping[str, Array], dtype: str) -> Array:
     """The value of an operation's nests on arrays by placeholder, to which the temporaries and the output `o` go too.
 
-    Within an operation of float16 values are float32.
+    Within an operation of float16 or bfloat16 values are float32.
     """
     shapes = {**dict(expansion.temporaries), "o": expansion.shape}
     for nest in expansion.nests:
-        between = nest.output.tensor != "o" and dtype == "float16"
+        between = nest.output.tensor != "o" and dtype in HALVES
         run_nest(nest, arrays, shapes, np.float32 if between else dtype)
     return arrays["o"]
 

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tilework.network import views
+from tilework.network.halves import is_half
 from tilework.network.matrices import PLACES_LIMIT, Call, Plan, Room, plan_contraction
 
 Array = npt.NDArray[Any]
@@ -27,7 +29,7 @@ def contract(out: Array, a: Array, b: Array, accumulate: bool) -> None:
 
     Loops in out and a only become matrix rows, in out and b only columns, in a and b a summed axis, in all three a
     batch. `out` must not write a place twice nor share memory with a or b. Products of integers are exact while the
-    sums stay below 2**53; of float16 they are summed in float32.
+    sums stay below 2**53; of float16 and bfloat16 they are summed in float32.
     """
     for call in contraction(out, a, b, accumulate, Room.of_thread()):
         call()
@@ -38,6 +40,8 @@ def contraction(out: Array, a: Array, b: Array, accumulate: bool, room: Room) ->
     plan = plan_contraction(out.shape, (out.strides, a.strides, b.strides), (out.dtype, a.dtype, b.dtype))
     if not plan.step:
         return _product(plan, out, a, b, accumulate, room)
+    if is_half(out.dtype) and out.strides[plan.axis] == 0:
+        return _rounded_once(out, a, b, accumulate, room)
     calls: list[Call] = []
     for place, part in enumerate(pieces(out.shape, plan.axis, plan.step)):
         again = accumulate or (place > 0 and out.strides[plan.axis] == 0)
@@ -53,6 +57,16 @@ def _product(plan: Plan, out: Array, a: Array, b: Array, accumulate: bool, room:
     target = plan.target.select(out)
     calls, values = plan.multiply_by_place(a, b, room) if plan.by_place else plan.multiply(a, b, None, room)
     return [*calls, combine(target, values.reshape(target.shape), np.add if accumulate else None)]
+
+
+def _rounded_once(out: Array, a: Array, b: Array, accumulate: bool, room: Room) -> list[Call]:
+    """A contraction whose pieces are summed in float32 before they become 16 bits."""
+    index = (*(slice(None) if stride else slice(1) for stride in out.strides),)
+    target = out[index]
+    total = room.array("sum of pieces", target.shape, np.dtype(np.float32))
+    steps = [own if stride else 0 for own, stride in zip(total.strides, out.strides, strict=True)]
+    calls = contraction(views.strided(total, out.shape, steps), a, b, False, room)
+    return [*calls, combine(target, total, np.add if accumulate else None)]
 
 
 def combine(target: Array, values: Array, ufunc: np.ufunc | None) -> Call:
@@ -71,7 +85,7 @@ def pieces(shape: Sequence[int], axis: int, step: int) -> Iterator[tuple[slice, 
 def reduce(out: Array, values: Array, ufunc: np.ufunc, accumulate: bool) -> None:
     """out = ufunc over the loops that `out` lacks of values (and of out's old value, with `accumulate`).
 
-    Many values of float16 are reduced in float32.
+    Sums of float16 or bfloat16 are made in float32.
     """
     for call in reduction(out, lambda _, place: ([], values[place]), ufunc, accumulate, Room.of_thread()):
         call()
@@ -86,10 +100,11 @@ def reduction(out: Array, evaluate: Evaluate, ufunc: np.ufunc, accumulate: bool,
     target = out[(*(0 if i in gone else slice(None) for i in range(out.ndim)), ...)]
     places = prod(out.shape[i] for i in gone)
     # A window has few places and the output many, so go place by place: NumPy's reduce is slow on short axes.
-    if places <= PLACES_LIMIT and target.size >= 16 * places:
+    rounded = is_half(out.dtype) and ufunc is np.add  # then sums are rounded once, at their end
+    if not rounded and places <= PLACES_LIMIT and target.size >= 16 * places:
         return _by_place(out, gone, evaluate, ufunc, accumulate)
     calls, values = evaluate(None, (...,))
-    dtype = np.dtype(np.float32) if values.dtype == np.float16 else None
+    dtype = np.dtype(np.float32) if is_half(values.dtype) else None
     dtype = ufunc.reduce(np.ones(1, values.dtype), dtype=dtype).dtype
     axes = tuple(gone)
     if not accumulate and dtype == target.dtype:

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tilework.network.halves import is_half
+
 Array = npt.NDArray[Any]
 Call = Callable[[], Any]
 Strides = tuple[int, ...]
@@ -230,7 +232,7 @@ def _working_dtype(a: np.dtype[Any], b: np.dtype[Any], summed: int) -> np.dtype[
     """float32 or float64, so that BLAS can work; integers must come out exact."""
     common = np.result_type(a, b)
     exact = common == np.int8 and summed <= 1024  # 2**14 per product, 2**24 in a float32
-    return np.dtype(np.float32 if exact or common in (np.float32, np.float16) else np.float64)
+    return np.dtype(np.float32 if exact or common == np.float32 or is_half(common) else np.float64)
 
 
 def _layout(

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilework.network.functions import FUNCTIONS
+from tilework.network.halves import is_inexact
 
 Array = npt.NDArray[Any]
 
@@ -80,7 +81,7 @@ def bound(name: str, arguments: list[Array | float], out: Array) -> Callable[[],
     arrays = [argument for argument in arguments if not isinstance(argument, float)]
     if name == "select" and (words := _words(arguments, out)):
         return partial(np.multiply, words[0], arguments[0], out=words[1])
-    if not isinstance(function, np.ufunc) or not (name in ANYTHING or all(a.dtype.kind in "fc" for a in arrays)):
+    if not isinstance(function, np.ufunc) or not (name in ANYTHING or all(is_inexact(a.dtype) for a in arrays)):
         return partial(apply, name, arguments, out)
     return partial(function, *arguments, out=out, casting="unsafe")
 
@@ -99,7 +100,7 @@ def _words(arguments: list[Array | float], out: Array) -> tuple[Array, Array] | 
 
 
 def _number(argument: Array | float, exact: bool) -> Array | float:
-    if isinstance(argument, float) or argument.dtype.kind in "fc":
+    if isinstance(argument, float) or is_inexact(argument.dtype):
         return argument
     return (
         argument.astype(np.float64) if not exact else argument.astype(np.int64) if argument.dtype == bool else argument

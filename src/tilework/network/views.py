@@ -11,6 +11,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
 from tilework.errors import NetworkError
+from tilework.network.halves import is_inexact
 from tilework.network.matrices import Array
 from tilework.network.nest import Access
 from tilework.network.operations import Shape
@@ -109,7 +110,7 @@ def overlap(origin: Shape, box: Shape, shape: Shape) -> tuple[tuple[slice, ...],
 
 def fitting(value: float, dtype: npt.DTypeLike) -> float:
     """The value, or the nearest that an integer dtype has."""
-    if np.dtype(dtype).kind in "fc":
+    if is_inexact(dtype):
         return value
     if np.dtype(dtype).kind == "b":
         return value > 0

@@ -52,6 +52,7 @@ def save_checkpoint(training: Training, path: str | Path) -> None:
         "seconds": training.seconds,
         "history": [asdict(record) for record in training.history],
         "generator": training.generator.bit_generator.state,
+        "scaling": training.scaling.state() if training.scaling else None,
     }
     packed = io.BytesIO()
     arrays = {STATE: np.frombuffer(json.dumps(state).encode(), np.uint8), **_arrays(training)}
@@ -130,6 +131,8 @@ def _restore(training: Training, state: dict[str, Any], arrays: dict[str, Array]
         _copy(zeros, np.unpackbits(arrays[ZEROS], count=zeros.size).astype(bool))
     training.best = _named(arrays, BEST)
     training.generator.bit_generator.state = state["generator"]
+    if training.scaling:
+        training.scaling.restore(state["scaling"])
     training.history = [Record(**record) for record in state["history"]]
     training.epoch, training.place, training.steps = state["epoch"], state["place"], state["steps"]
     training.losses, training.seconds = state["losses"], state["seconds"]

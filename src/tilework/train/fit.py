@@ -16,6 +16,7 @@ from tilework.train.data.augment import augmentation
 from tilework.train.data.batches import Batches
 from tilework.train.data.dataset import Dataset, seeded
 from tilework.train.evaluate import Evaluator, codes, softened
+from tilework.train.half import LossScale, mixed, rounding
 from tilework.train.initial import initial_weights
 from tilework.train.optimisers import Optimiser
 from tilework.train.parameters import Array, Parameters
@@ -57,19 +58,24 @@ class Training:
 
     def __init__(self, graph: Graph, recipe: Recipe, data: Data, seed: int = 0) -> None:
         self.graph, self.recipe, self.data, self.seed = graph, recipe, data, seed
+        self.computed = mixed(graph, recipe.precision.dtype) if recipe.precision else graph  # as it is computed
         self.generator = seeded(seed, MASKS)
         self._augment = augmentation(**recipe.augment) if recipe.augment else None
         self.total_steps = sum(map(self._length, range(recipe.epochs)))
         self.last_losses = np.full(len(data.train.labels), np.inf, np.float32)  # each example's, where focus wants them
         self.parameters = Parameters(graph, initial_weights(graph, recipe.initial, seed))
+        self.scaling = LossScale(recipe.precision.scale, recipe.precision.every) if recipe.precision else None
+        self._round = rounding(recipe.precision.dtype) if recipe.precision and not recipe.precision.master else None
         self._steps: dict[int, TrainingStep] = {}  # by the size of their batches
+        if self._round:
+            self._round(self.parameters.values)
         self._step(recipe.batch)
         self._shape = _fitting(graph, data)
         self._targets = softened(_codes(graph, data), recipe.smoothing)
         self.optimiser = Optimiser(recipe.method, self.parameters, **recipe.settings)
         self.rate = schedule(**{"name": "constant", **recipe.schedule}, rate=recipe.rate, steps=self.total_steps)
         self.pruner = Pruner(graph, self.parameters, recipe.pruning, self.total_steps) if recipe.pruning else None
-        self.evaluator = Evaluator(graph, self.parameters.weights)
+        self.evaluator = Evaluator(self.computed, self.parameters.weights)
         self._sample = _sample(data)
         self._open: Iterator[tuple[Array, Array]] | None = None
         self.order = np.empty(0, np.int64)  # of the examples in this epoch
@@ -98,9 +104,14 @@ class Training:
 
     def _step(self, batch: int) -> TrainingStep:
         if batch not in self._steps:
-            graph, loss = rebatched(self.graph, batch), self.recipe.loss
-            keep = (TERMS,) if self.recipe.focus < 1 else ()
-            self._steps[batch] = TrainingStep(graph, self.parameters, loss, generator=self.generator, keep=keep)
+            self._steps[batch] = TrainingStep(
+                rebatched(self.computed, batch),
+                self.parameters,
+                self.recipe.loss,
+                generator=self.generator,
+                keep=(TERMS,) if self.recipe.focus < 1 else (),
+                scaled=self.scaling is not None,
+            )
         return self._steps[batch]
 
     @property
@@ -150,9 +161,12 @@ class Training:
         images, targets = images.reshape(-1, *self._shape), self._targets[labels]
         rate, step = self.rate(self.steps), self._step(len(images))
         with np.errstate(all="ignore"):  # what isn't finite is looked for
-            loss = step(images, targets)
-            self._check(loss, images, targets)
-        self._update(rate)
+            loss = step(images, targets, self.scaling.scale if self.scaling else 1.0)
+            fits = self.scaling is None or self.scaling.unscaled(self.parameters.gradients)
+            if fits or not isfinite(loss):
+                self._check(loss, images, targets)
+        if fits:
+            self._update(rate)
         if self.recipe.focus < 1:
             first = self.place * len(images)
             self.last_losses[self.order[first : first + len(images)]] = step.values[TERMS].sum(1)
@@ -163,6 +177,8 @@ class Training:
         if self.pruner:  # what stays 0 leaves no trace in the optimiser's vectors
             np.copyto(self.parameters.gradients, 0, where=self.pruner.zeros)
         self.optimiser.update(rate)
+        if self._round:
+            self._round(self.parameters.values)
         if self.pruner:
             self.pruner.prune(self.steps + 1)
 

@@ -94,6 +94,17 @@ class Pruning(Struct, frozen=True, forbid_unknown_fields=True):
     balanced: bool = False
 
 
+class Precision(Struct, frozen=True, forbid_unknown_fields=True):
+    """The `dtype` in which layers compute. The weights that are updated are float32, or of that dtype without a
+    `master`. The loss is multiplied by `scale`, which halves when a gradient overflows and doubles after `every` steps
+    without; it stays as it is if `every` is 0."""
+
+    dtype: Literal["float16", "bfloat16"]
+    master: bool = True
+    scale: Annotated[float, Meta(gt=0)] = 65536.0
+    every: Annotated[int, Meta(ge=0)] = 2000
+
+
 class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     """A training. `optimiser` has its `method` and `rate` beside that method's settings, `schedule` its `name` beside
     its own; `patience` is in epochs without a better validation accuracy, `target` a validation accuracy. With a
@@ -113,6 +124,7 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     growth: Growth | None = None
     focus: Annotated[float, Meta(gt=0, le=1)] = 1.0
     pruning: Pruning | None = None
+    precision: Precision | None = None
     augment: dict[str, Any] = {}
     patience: Count | None = None
     target: Annotated[float, Meta(gt=0, le=1)] | None = None

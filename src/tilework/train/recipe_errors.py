@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -45,6 +45,8 @@ def sentence(message: str, data: Mapping[str, Any], schema: type[msgspec.Struct]
     value = _value(path, data)
     if path.endswith(".kind"):
         return f"{path} must be one of {', '.join(_kinds(path, schema))}, not {value!r}; choose one"
+    if what.startswith("Invalid enum value"):
+        return among(path, value, _choices(path, schema))
     wanted = _EXPECTED.match(what)
     must = _TYPE.sub(lambda m: _TYPES.get(m[1], m[1]), wanted[1]) if wanted else what
     return f"{path or 'a recipe'} must be {must}, not {value!r}; correct it"
@@ -66,6 +68,13 @@ def _unions(path: str, schema: Any) -> list[Any]:
         if step == path.rpartition(".")[2]:
             return [option for option in options if issubclass(option, msgspec.Struct)]
     return [schema]
+
+
+def _choices(path: str, schema: Any) -> tuple[str, ...]:
+    """The values that a key with a few of them may have."""
+    parent, _, key = path.rpartition(".")
+    hints = (get_type_hints(struct).get(key) for struct in _unions(parent, schema))
+    return tuple(str(value) for hint in hints if get_origin(hint) is Literal for value in get_args(hint))
 
 
 def _kinds(path: str, schema: Any) -> list[str]:

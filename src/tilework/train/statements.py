@@ -9,6 +9,7 @@ from functools import cached_property
 from tilework.network.cover import region, region_size, union_size
 from tilework.network.execute import comes_with_weights
 from tilework.network.graph import Graph, Node, Tensor
+from tilework.network.halves import HALVES
 from tilework.network.nest import COPY, Access, Affine, Nest
 from tilework.network.operations import Shape
 from tilework.network.views import distinct
@@ -29,7 +30,7 @@ class Statement:
 class Statements:
     """The statements on which a graph's outputs depend, and every tensor, those inside nodes too.
 
-    A tensor inside a node of float16 is float32. `writers` has each tensor's statements.
+    A tensor inside a node of float16 or bfloat16 is float32. `writers` has each tensor's statements.
     """
 
     graph: Graph
@@ -80,7 +81,7 @@ def statements(graph: Graph) -> Statements:
     tensors, items = dict(graph.tensors), list[Statement]()
     for node in graph.nodes:
         for tensor in graph.temporaries(node):
-            wide = "float32" if tensor.dtype == "float16" else tensor.dtype
+            wide = "float32" if tensor.dtype in HALVES else tensor.dtype
             tensors[tensor.name] = Tensor(tensor.name, tensor.shape, wide)
         items += _statements_of(graph, node)
     return Statements(graph, tuple(_needed(items, graph.outputs)), tensors)

@@ -31,7 +31,7 @@ class TrainingStep:
     and variances among `parameters.buffers` up to date. Steps for batches of several sizes share their parameters.
     `values` holds, after a step, those of the tensors that `keep` names: the output, say, or "loss.terms", which add up
     to the loss. Masks of dropout are drawn from `generator`: each place is 0 with the node's probability p, else
-    1 / (1 - p).
+    1 / (1 - p). If `scaled`, a step is given a scale too, by which the gradients, not the loss, are larger.
     Raises what `gradient` raises, and NetworkError for a network with several inputs.
     """
 
@@ -43,6 +43,7 @@ class TrainingStep:
         axis: int | None = None,
         generator: np.random.Generator | None = None,
         keep: Iterable[str] = (),
+        scaled: bool = False,
     ) -> None:
         if len(graph.inputs) != 1:
             raise NetworkError(f"network {graph.name} must have one input to be trained, not {len(graph.inputs)}")
@@ -51,15 +52,20 @@ class TrainingStep:
         self.parameters = parameters
         self.mode = training_mode(graph)
         whole = gradient(self.mode.graph, loss, axis=axis)
+        whole = _scaled(whole) if scaled else whole
         kept = (*whole.outputs, *(name for name, _ in self.mode.statistics.values()), *keep)
         whole = whole.replace(whole.sources, whole.nodes, dict.fromkeys(kept))
         slopes = {gradient_of(name): slope for name, slope in parameters.slopes.items()}
         given = {name: slope for name, slope in slopes.items() if name in whole.outputs}
         self.graph, self.engine = whole, Engine(whole, parameters.weights, outputs=given)
         self._inputs = {name: np.empty(whole.tensors[name].shape, np.float32) for name in self.mode.masks}
+        if scaled:
+            self._inputs[gradient_of(LOSS)] = np.ones((), np.float32)
 
-    def __call__(self, images: Array, targets: Array) -> float:
+    def __call__(self, images: Array, targets: Array, scale: float = 1.0) -> float:
         """The mean loss of a batch; `targets` has the shape of the network's output."""
+        if gradient_of(LOSS) in self._inputs:
+            self._inputs[gradient_of(LOSS)][...] = scale
         for name, share in self.mode.masks.items():
             kept = self.generator.random(self._inputs[name].shape, np.float32) >= share
             np.multiply(kept, np.float32(1 / (1 - share)) if share < 1 else np.float32(0), out=self._inputs[name])
@@ -81,3 +87,10 @@ class TrainingStep:
         if wrong in {node.name for node in self.mode.graph.nodes}:
             return f"the value of {wrong}"
         return wrong and f"the gradient of {primal(wrong)}"
+
+
+def _scaled(whole: Graph) -> Graph:
+    """The graph of a loss and its gradients with an input in the place of the loss's own gradient, which is 1."""
+    own = gradient_of(LOSS)
+    sources = (*whole.sources, Tensor(own, (), whole.tensors[own].dtype, INPUT))
+    return whole.replace(sources, (node for node in whole.nodes if node.name != own), whole.outputs)
