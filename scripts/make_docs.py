@@ -17,7 +17,9 @@ from msgspec.structs import fields as struct_fields
 
 from tilework.isa.manual import row_of
 from tilework.isa.table import OPCODES
-from tilework.machine.load import load_machine, machine_names
+from tilework.machine.accelerator import accelerator_of, rate_unit
+from tilework.machine.accelerator_file import AcceleratorFile
+from tilework.machine.load import accelerator_names, load_accelerator, load_machine, machine_names
 from tilework.machine.machine import Machine
 from tilework.machine.schema import MATRIX_SECTIONS, MachineFile, MatrixSection, Section, keys_of, types_of
 from tilework.machine.units import SIZE, print_quantity
@@ -68,6 +70,37 @@ def section_rows(
             yield f"`{place}{key}`", value_of(types_of(section)[key]), default_of(field), prefix + meaning
 
 
+def accelerator_keys() -> str:
+    """One row for each key of an accelerator's file."""
+    rows: list[tuple[str, ...]] = []
+    for key, kind in types_of(AcceleratorFile).items():
+        if isinstance(kind, type) and issubclass(kind, Section):
+            rows += section_rows(f"[{key}] ", kind)
+        else:
+            rows += section_rows("", AcceleratorFile, "", types_of(AcceleratorFile).keys() - {key})
+    return markdown(("key", "value", "meaning"), [(key, value, meaning) for key, value, _default, meaning in rows])
+
+
+def accelerators() -> str:
+    """One row for each accelerator that comes with Tilework."""
+    head = ("accelerator", "maker", "what it is", "year", "dense peak", "memory", "bandwidth")
+    return markdown(head, [accelerator_row(name) for name in accelerator_names()])
+
+
+def accelerator_row(name: str) -> tuple[str, ...]:
+    one = load_accelerator(name)
+    size, bandwidth = one.memory.capacity_bytes, one.memory.bandwidth_bytes_per_second
+    return (
+        f"`{name}`",
+        one.maker,
+        one.description,
+        str(one.year),
+        f"{quantity(one.peak[one.dtype], rate_unit(one.dtype))} {one.dtype}" if one.dtype else "",
+        " ".join((*([print_quantity(SIZE, size)] if size else []), one.memory.kind)),
+        quantity(bandwidth, "B/s") if bandwidth else "",
+    )
+
+
 def value_of(kind: Any) -> str:
     if kind is bool:
         return "true or false"
@@ -86,14 +119,13 @@ def machines() -> str:
 
 
 def machine_row(m: Machine) -> tuple[str, ...]:
-    peaks = {dtype: 2 * m.clusters * m.cores * m.macs_per_cycle(dtype) * m.clock_hz for dtype in m.matrix.dtypes}
     sizes = [m.nram.capacity_bytes, m.wram.capacity_bytes, *([m.sram.capacity_bytes] if m.sram else [])]
     return (
         f"`{m.name}`",
         m.description,
         f"{m.matrix.kind}, {m.matrix.multipliers:,} multipliers",
         f"{m.clusters} × {m.cores}",
-        ", ".join(f"{quantity(peak, '')} {dtype}" for dtype, peak in peaks.items()),
+        ", ".join(f"{quantity(peak, '')} {dtype}" for dtype, peak in accelerator_of(m).peak.items()),
         ", ".join(print_quantity(SIZE, size) for size in sizes),
         f"{print_quantity(SIZE, m.dram.capacity_bytes)}, {quantity(m.dram.bandwidth_bytes_per_second, 'B/s')}",
     )
@@ -103,6 +135,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "instructions": instruction_table,
     "machine keys": machine_keys,
     "machines": machines,
+    "accelerator keys": accelerator_keys,
+    "accelerators": accelerators,
 }
 
 

@@ -46,7 +46,13 @@ USERS = {  # which files may import a package that isn't Python's own, by how th
     "pooch": ("train/data/",),
     "rich": ("commands/", "cost/"),
     "safetensors": ("frontend/weight_files.py",),
-    "torch": ("frontend/from_torch", "frontend/from_huggingface", "frontend/weight_files.py", "train/"),
+    "torch": (
+        "machine/measure.py",
+        "frontend/from_torch",
+        "frontend/from_huggingface",
+        "frontend/weight_files.py",
+        "train/",
+    ),
     "torchvision": ("frontend/from_huggingface_import.py",),
     "transformers": ("frontend/from_huggingface",),
 }

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from tilework.isa.program import Program as Program
     from tilework.isa.table import OPCODES as OPCODES
     from tilework.isa.tile_language import parse_tiles as parse_tiles
+    from tilework.machine.accelerator import Accelerator as Accelerator
+    from tilework.machine.load import accelerator_names as accelerator_names
+    from tilework.machine.load import load_accelerator as load_accelerator
     from tilework.machine.load import load_machine as load_machine
     from tilework.machine.machine import Machine as Machine
     from tilework.machine.matrix import InnerProductArray as InnerProductArray
@@ -69,6 +72,7 @@ if TYPE_CHECKING:
     from tilework.pixels import to_pixels as to_pixels
     from tilework.plain import columns as table
     from tilework.report.curves import draw_curves as draw_curves
+    from tilework.report.market import draw_market as draw_market
     from tilework.report.races import draw_races as draw_races
     from tilework.report.separation import draw_separation as draw_separation
     from tilework.report.tiles import draw_tiles as draw_tiles
@@ -110,6 +114,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _EXPORTS = {  # name: where it is
+    "Accelerator": "tilework.machine.accelerator:Accelerator",
     "Assignment": "tilework.mapping:Assignment",
     "Batches": "tilework.train.data.batches:Batches",
     "Data": "tilework.train.sources:Data",
@@ -133,6 +138,7 @@ _EXPORTS = {  # name: where it is
     "ScalarMacArray": "tilework.machine.matrix:ScalarMacArray",
     "Schedule": "tilework.compiler.loops:Schedule",
     "Variable": "tilework.train.eager:Variable",
+    "accelerator_names": "tilework.machine.load:accelerator_names",
     "activation": "tilework.network.activation:activation",
     "augmentation": "tilework.train.data.augment:augmentation",
     "beside_found": "tilework.mapping:beside_found",
@@ -149,6 +155,7 @@ _EXPORTS = {  # name: where it is
     "diagram_text": "tilework.isa.decoder:diagram_text",
     "digits": "tilework.train.data.digits:digits",
     "draw_curves": "tilework.report.curves:draw_curves",
+    "draw_market": "tilework.report.market:draw_market",
     "draw_paths": "tilework.report.trajectory:draw_paths",
     "draw_races": "tilework.report.races:draw_races",
     "draw_separation": "tilework.report.separation:draw_separation",
@@ -169,6 +176,7 @@ _EXPORTS = {  # name: where it is
     "initial_weights": "tilework.train.initial:initial_weights",
     "input_stationary": "tilework.compiler.loops:input_stationary",
     "load": "tilework.counting:load",
+    "load_accelerator": "tilework.machine.load:load_accelerator",
     "load_executable": "tilework.executable:load_executable",
     "load_machine": "tilework.machine.load:load_machine",
     "load_recipe": "tilework.train.recipe:load_recipe",
@@ -215,6 +223,7 @@ _EXPORTS = {  # name: where it is
 
 __all__ = [
     "OPCODES",
+    "Accelerator",
     "Assignment",
     "Batches",
     "Data",
@@ -238,6 +247,7 @@ __all__ = [
     "Schedule",
     "Variable",
     "__version__",
+    "accelerator_names",
     "activation",
     "augmentation",
     "beside_found",
@@ -254,6 +264,7 @@ __all__ = [
     "diagram_text",
     "digits",
     "draw_curves",
+    "draw_market",
     "draw_paths",
     "draw_races",
     "draw_separation",
@@ -274,6 +285,7 @@ __all__ = [
     "initial_weights",
     "input_stationary",
     "load",
+    "load_accelerator",
     "load_executable",
     "load_machine",
     "load_recipe",

@@ -9,6 +9,7 @@ from typing import Any
 from tilework.errors import MissingPackageError
 
 PREFIXES = (
+    (1e15, "P"),
     (1e12, "T"),
     (1e9, "G"),
     (1e6, "M"),

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from tilework.cli import cli
 from tilework.machine.convert import from_dict
-from tilework.machine.load import from_toml, load_machine, machine_names
+from tilework.machine.load import accelerator_names, from_toml, load_accelerator, load_machine, machine_names
 
 
 def run(*arguments: str) -> Result:
@@ -20,19 +20,102 @@ def run(*arguments: str) -> Result:
 
 def test_machines_lists_the_catalogue() -> None:
     lines = run().stdout.splitlines()
-    rows = lines[2:-2]
-    assert [line.split()[0] for line in rows] == list(machine_names())
-    assert rows[machine_names().index("dlp-s")].split()[-7:] == [
-        *("inner-product", "float32", "1", "512", "GFLOP/s", "64", "GB/s")
+    rows = {line.split()[0]: line.split() for line in lines[2:-3]}
+    assert list(rows) == [*machine_names(), *accelerator_names()]
+    assert rows["dlp-s"][-8:] == ["16", "GiB", "64", "GB/s", "float32", "512", "GFLOP/s", "8"]
+    assert rows["a100-40gb"][-11:] == [
+        "2020",
+        "400",
+        "W",
+        "40",
+        "GB",
+        "1.555",
+        "TB/s",
+        "float16",
+        "312",
+        "TFLOP/s",
+        "201",
     ]
-    assert rows[machine_names().index("tpu-v1")].split()[-5:] == ["1", "91.75", "TOP/s", "34", "GB/s"]
+    assert rows["wse-2"][-6:] == ["GB", "20", "PB/s", "-", "-", "-"]
     assert max(map(len, lines)) <= 120
-    assert lines[-1] == "Peaks are of the whole chip. Its other dtypes, memories and keys: tilework machines NAME"
+    assert lines[-1].endswith("The other figures, and the sources: tilework machines NAME")
+
+
+def test_the_list_is_filtered_and_sorted() -> None:
+    def names(*arguments: str) -> list[str]:
+        return [one["name"] for one in json.loads(run("--json", *arguments).stdout)["machines"]]
+
+    assert names("--kind", "dlp") == list(machine_names())
+    assert names("--kind", "accelerator") == list(accelerator_names())
+    assert names("--maker", "groq") == ["groq-tsp"]
+    assert set(names("--dtype", "float4")) == {"b200", "gb200", "mi355x", "rtx-5090", "trainium3"}
+    assert names("t4", "v100-sxm2", "a10", "--sort", "power") == ["v100-sxm2", "a10", "t4"]
+    assert names("t4", "v100-sxm2", "a10", "--sort", "year") == ["a10", "t4", "v100-sxm2"]
+    assert names("t4", "v100-sxm2", "a10", "--sort", "peak", "--dtype", "float32") == ["a10", "v100-sxm2", "t4"]
+    assert names("wse-2", "t4", "groq-tsp", "--sort", "bandwidth") == ["wse-2", "groq-tsp", "t4"]
+    assert names("wse-2", "t4", "groq-tsp", "--sort", "intensity") == ["t4", "groq-tsp", "wse-2"]
+
+
+def test_machines_side_by_side() -> None:
+    lines = run("t4", "dlp-s").stdout.splitlines()
+    assert lines[0].split() == ["t4", "dlp-s"]
+    rows = {line.split("  ")[0]: line for line in lines}
+    assert rows["peak, float32"].split() == ["peak,", "float32", "8.1", "TFLOP/s", "512", "GFLOP/s"]
+    assert rows["peak, int4"].split() == ["peak,", "int4", "260", "TOP/s", "-"]
+    assert rows["power"].split() == ["power", "70", "W", "-"]
+    assert not any(line.startswith("sparse") for line in lines)
+
+
+@pytest.mark.parametrize("name", accelerator_names())
+def test_one_accelerator_prints_as_its_toml(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(run(name).stdout, encoding="utf-8")
+    assert load_accelerator(path) == load_accelerator(name)
+
+
+def test_an_accelerator_as_json() -> None:
+    (entry,) = json.loads(run("mi300x", "--json").stdout)["machines"]
+    assert (entry["kind"], entry["maker"], entry["year"], entry["power_watts"]) == ("accelerator", "AMD", 2023, 750)
+    assert entry["peak_operations_per_second"]["float8"] == 2614.9e12
+    assert entry["sparse_peak_operations_per_second"]["float8"] == 5229.8e12
+    assert entry["bandwidth_bytes_per_second"] == 5.3e12
+    assert entry["memory_bytes"] == 192 * 10**9
+    assert any(source.startswith("AMD, Instinct MI300X") for source in entry["sources"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["h100-smx"],
+            "a machine must be a name in the catalogue or a path that ends in .toml, not 'h100-smx'; "
+            "did you mean 'h100-sxm'?",
+        ),
+        (
+            ["--kind", "dlp", "--dtype", "float4"],
+            "--kind, --maker and --dtype must leave at least one machine, not none; drop one of them",
+        ),
+        (["measure", "tpu"], "what is measured must be one of cpu, cuda, not 'tpu'; choose one"),
+        (
+            ["wse-2", "-o", "a.svg"],
+            "a picture needs a machine with a peak and a bandwidth, and none of these has both; add one",
+        ),
+    ],
+)
+def test_a_mistake_is_one_sentence(arguments: list[str], sentence: str) -> None:
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"tilework: {sentence}\n")
+
+
+def test_an_unknown_maker_is_told_the_others() -> None:
+    result = run("--maker", "foo")
+    assert result.stderr.startswith("tilework: --maker must be one of AMD, Alibaba, Amazon, ")
+    assert result.stderr.endswith(", not 'foo'; choose one\n")
 
 
 def test_machines_as_json() -> None:
     entries = {entry["name"]: entry for entry in json.loads(run("--json").stdout)["machines"]}
-    assert list(entries) == list(machine_names())
+    assert list(entries) == [*machine_names(), *accelerator_names()]
     chip = entries["dlp-m4"]
     assert chip["kind"] == "dlp"
     assert chip["matrix_unit"] == "inner-product"
@@ -71,11 +154,3 @@ def test_one_machine_begins_with_what_it_is() -> None:
         "# One cluster of 4 cores, each core with 256 multipliers (inner-product)"
     )
     assert run("dlp-s").stdout.splitlines()[1] == "# One core with 256 multipliers (inner-product)"
-
-
-def test_an_unknown_machine_is_one_sentence() -> None:
-    result = run("tpu")
-    assert result.exit_code == 2
-    assert result.stdout == ""
-    assert result.stderr.startswith("tilework: a machine must be one of ")
-    assert result.stderr.count("\n") == 1

@@ -2,111 +2,112 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import click
 
+from tilework.commands.machine_tables import catalogue, comparison, entry, kind_of, summary, view
 from tilework.commands.options import json_option, print_json
-from tilework.machine.convert import to_dict
-from tilework.machine.load import load_machine, machine_hash, machine_names, to_toml
+from tilework.errors import MachineError
+from tilework.machine.accelerator import Accelerator
+from tilework.machine.leaves import PEAK_DTYPES
+from tilework.machine.load import accelerator_names, load_either, machine_names, to_toml
 from tilework.machine.machine import Machine
-from tilework.machine.units import SIZE, print_quantity
-from tilework.plain import columns, quantity
+
+SORTS: dict[str, Callable[[Accelerator, str], float | None]] = {
+    "peak": lambda one, dtype: one.peak.get(dtype),
+    "bandwidth": lambda one, _: one.memory.bandwidth_bytes_per_second,
+    "power": lambda one, _: one.power_watts,
+    "year": lambda one, _: one.year,
+    "intensity": lambda one, dtype: one.intensity(dtype),
+}
 
 
 @click.command()
-@click.argument("name", required=False, metavar="[NAME]")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--kind", type=click.Choice(("dlp", "accelerator")), help="Only processors described in full, or others.")
+@click.option("--maker", metavar="MAKER", help="Only those of one maker.")
+@click.option("--dtype", type=click.Choice(PEAK_DTYPES), help="Only those with this dtype, and its peaks.")
+@click.option("--sort", type=click.Choice(tuple(SORTS)), help="The largest first, those without the figure last.")
+@click.option("-o", "--output", metavar="FILE", help="Draw peak against bandwidth (.svg, .png).")
 @json_option
-def machines(name: str | None, as_json: bool) -> None:
-    """The processors known by name, or all about one: NAME is one of them or a path to a TOML file.
+def machines(
+    names: tuple[str, ...],
+    kind: str | None,
+    maker: str | None,
+    dtype: str | None,
+    sort: str | None,
+    output: str | None,
+    as_json: bool,
+) -> None:
+    """The processors and accelerators known by name, one alone, or several side by side.
 
-    What NAME prints is TOML, the start of a processor of your own.
+    NAME is one of them or a path to a TOML file. What one NAME prints is TOML, the start of a machine of your own; the
+    name measure prints TOML of what this machine reaches in matrix products and memory traffic (measure cuda: its GPU).
 
     \b
     Examples:
       tilework machines
       tilework machines dlp-s > mine.toml
-      tilework machines mine.toml --json
+      tilework machines h100-sxm mi300x google-tpu-v7
+      tilework machines --maker NVIDIA --dtype float16 --sort intensity
+      tilework machines --kind accelerator -o market.svg
+      tilework machines measure > here.toml
     """
-    found = [load_machine(one) for one in ([name] if name else machine_names())]
+    if names[:1] == ("measure",):
+        click.echo(to_toml(_measured(names[1:])), nl=False)
+        return
+    found = _chosen([load_either(one) for one in names or (*machine_names(), *accelerator_names())], kind, maker, dtype)
+    if sort:
+        found = _sorted(found, sort, dtype)
+    if output:
+        from tilework.report.market import draw_market
+
+        draw_market([view(machine) for machine in found], output, dtype)
     if as_json:
-        print_json({"machines": [_entry(machine, details=name is not None) for machine in found]})
-    elif name:
-        click.echo("\n".join((*(f"# {line}" for line in _summary(found[0])), "", to_toml(found[0]))), nl=False)
-    else:
-        click.echo(_catalogue(found))
+        print_json({"machines": [entry(machine, details=bool(names)) for machine in found]})
+    elif len(names) == 1:
+        click.echo("\n".join((*(f"# {line}" for line in summary(found[0])), "", to_toml(found[0]))), nl=False)
+    elif names:
+        click.echo(comparison(found))
+    elif not output:
+        click.echo(catalogue(found, dtype))
 
 
-def _catalogue(found: list[Machine]) -> str:
-    head = ("machine", "what it is", "matrix unit", "dtype", "cores", "peak", "bandwidth")
-    rows = [
-        (
-            machine.name,
-            machine.description,
-            machine.matrix.kind,
-            machine.dtype,
-            f"{machine.clusters * machine.cores}",
-            quantity(_peaks(machine)[machine.dtype], _unit(machine.dtype)),
-            quantity(_bandwidth(machine), "B/s"),
+def _measured(devices: tuple[str, ...]) -> Accelerator:
+    from tilework.machine.measure import DEVICES, measure
+
+    device = devices[0] if devices else DEVICES[0]
+    if len(devices) > 1 or device not in DEVICES:
+        raise MachineError(
+            f"what is measured must be one of {', '.join(DEVICES)}, not '{' '.join(devices)}'; choose one"
         )
-        for machine in found
+    return measure(device)
+
+
+def _chosen(
+    found: list[Machine | Accelerator], kind: str | None, maker: str | None, dtype: str | None
+) -> list[Machine | Accelerator]:
+    """Those of that kind and maker with that dtype; raises MachineError if there are none."""
+    makers = dict.fromkeys(view(one).maker for one in found if view(one).maker)
+    if maker and maker.lower() not in map(str.lower, makers):
+        raise MachineError(f"--maker must be one of {', '.join(sorted(makers))}, not '{maker}'; choose one")
+    chosen = [
+        one
+        for one in found
+        if kind in (None, kind_of(one))
+        and (maker is None or view(one).maker.lower() == maker.lower())
+        and (dtype is None or dtype in view(one).peak)
     ]
-    more = "Peaks are of the whole chip. Its other dtypes, memories and keys: tilework machines NAME"
-    return f"{columns(head, rows, left=4)}\n\n{more}"
+    if not chosen:
+        raise MachineError("--kind, --maker and --dtype must leave at least one machine, not none; drop one of them")
+    return chosen
 
 
-def _entry(machine: Machine, details: bool) -> dict[str, Any]:
-    entry = {
-        "name": machine.name,
-        "kind": "dlp",
-        "description": machine.description,
-        "matrix_unit": machine.matrix.kind,
-        "clusters": machine.clusters,
-        "cores": machine.cores,
-        "peak_operations_per_second": _peaks(machine),
-        "bandwidth_bytes_per_second": _bandwidth(machine),
-        "memory_bytes": {name: memory.capacity_bytes for name, memory in _memories(machine).items()},
-        "sources": list(machine.sources),
-    }
-    return {**entry, "sha256": machine_hash(machine), "machine": to_dict(machine)} if details else entry
+def _sorted(found: list[Machine | Accelerator], sort: str, dtype: str | None) -> list[Machine | Accelerator]:
+    def key(machine: Machine | Accelerator) -> tuple[bool, float]:
+        one = view(machine)
+        value = SORTS[sort](one, dtype or one.dtype or "")
+        return value is None, -(value or 0)
 
-
-def _summary(machine: Machine) -> tuple[str, ...]:
-    peaks = _peaks(machine)
-    shown = ", ".join(f"{quantity(peak, _unit(dtype))} in {dtype}" for dtype, peak in peaks.items())
-    sizes = {name: print_quantity(SIZE, memory.capacity_bytes) for name, memory in _memories(machine).items()}
-    sram = f", SRAM {sizes['sram']} in each cluster" if machine.sram else ""
-    knee = f"{peaks[machine.dtype] / _bandwidth(machine):.4g} {machine.dtype} operations a byte"
-    return (
-        f"{machine.name}: {machine.description}",
-        f"{_cores(machine)} {machine.matrix.multipliers:,} multipliers ({machine.matrix.kind})",
-        f"Peak: {shown} (a MAC is 2)",
-        f"NRAM {sizes['nram']} and WRAM {sizes['wram']} in each core{sram}, DRAM {sizes['dram']}",
-        f"{quantity(_bandwidth(machine), 'B/s')} off chip: the roofline bends at {knee}",
-    )
-
-
-def _cores(machine: Machine) -> str:
-    if machine.clusters * machine.cores == 1:
-        return "One core with"
-    clusters = "One cluster" if machine.clusters == 1 else f"{machine.clusters} clusters"
-    return f"{clusters} of {machine.cores} core{'s' * (machine.cores > 1)}, each core with"
-
-
-def _peaks(machine: Machine) -> dict[str, float]:
-    """Operations per second of the whole chip by dtype; a MAC is two."""
-    cores = machine.clusters * machine.cores
-    return {dtype: 2 * cores * machine.macs_per_cycle(dtype) * machine.clock_hz for dtype in machine.matrix.dtypes}
-
-
-def _unit(dtype: str) -> str:
-    return "OP/s" if dtype == "int8" else "FLOP/s"
-
-
-def _bandwidth(machine: Machine) -> float:
-    return machine.dram.bandwidth_bytes_per_second
-
-
-def _memories(machine: Machine) -> dict[str, Any]:
-    memories = {"nram": machine.nram, "wram": machine.wram, "sram": machine.sram, "dram": machine.dram}
-    return {name: memory for name, memory in memories.items() if memory is not None}
+    return sorted(found, key=key)

@@ -89,7 +89,7 @@ OPERATIONS = Quantity(
 
 
 def parse_quantity(kind: Quantity, text: object) -> Fraction:
-    """The exact value of `text` in the kind's base unit (bytes, hertz, joules, watts, or one of them a second).
+    """The exact value of `text` in the kind's base unit (bytes, hertz, joules, watts, bytes or operations per second).
 
     Raises MachineError, one sentence that begins with "must be".
     """
