@@ -67,7 +67,7 @@ def test_while_training_the_share_follows_the_schedule_and_no_zero_comes_back() 
     assert training.pruner is not None
     stop, size = training.total_steps // 2, training.parameters.arrays["fc1.weight"].size
     while not training.finished:
-        before = training.pruner.zeros.copy()
+        before = training.pruner.kept == 0
         training.advance()
         last = stop if training.steps >= stop else 2 * (training.steps // 2)
         expected = math.floor(size * 0.5 * (1 - (1 - last / stop) ** 3) + 0.5)

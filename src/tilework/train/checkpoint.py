@@ -29,7 +29,7 @@ from tilework.train.recipe import recipe_hash
 FORM = 1  # of the file, raised when older readers can't read it
 STATE, PARAMETERS, OPTIMISER, BUFFER, BEST = "state", "parameters", "optimiser:", "buffer:", "best:"
 ORDER, LOSSES = "order", "losses"  # of the examples
-ZEROS = "zeros"  # bits: which parameters stay 0
+KEPT = "kept"  # bits: which parameters pruning left
 DAMAGED = (BadZipFile, zlib.error, ValueError, KeyError, EOFError, NotImplementedError, MemoryError, RecursionError)
 
 
@@ -94,7 +94,7 @@ def _arrays(training: Training) -> dict[str, Array]:
     return {
         PARAMETERS: training.parameters.values,
         **({ORDER: training.order, LOSSES: training.last_losses} if training.recipe.focus < 1 else {}),
-        **({ZEROS: np.packbits(training.pruner.zeros)} if training.pruner else {}),
+        **({KEPT: np.packbits(training.pruner.kept != 0)} if training.pruner else {}),
         **{BUFFER + name: array for name, array in training.parameters.buffers.items()},
         **{OPTIMISER + name: array for name, array in training.optimiser.state().items()},
         **{BEST + name: array for name, array in training.best.items()},
@@ -127,8 +127,8 @@ def _restore(training: Training, state: dict[str, Any], arrays: dict[str, Array]
         training.order = arrays[ORDER]
         _copy(training.last_losses, arrays[LOSSES])
     if training.pruner:
-        zeros = training.pruner.zeros
-        _copy(zeros, np.unpackbits(arrays[ZEROS], count=zeros.size).astype(bool))
+        kept = training.pruner.kept
+        _copy(kept, np.unpackbits(arrays[KEPT], count=kept.size).astype(kept.dtype))
     training.best = _named(arrays, BEST)
     training.generator.bit_generator.state = state["generator"]
     if training.scaling:

@@ -174,8 +174,8 @@ class Training:
         return rate
 
     def _update(self, rate: float) -> None:
-        if self.pruner:  # what stays 0 leaves no trace in the optimiser's vectors
-            np.copyto(self.parameters.gradients, 0, where=self.pruner.zeros)
+        if self.pruner:
+            self.pruner.mask_gradients()
         self.optimiser.update(rate)
         if self._round:
             self._round(self.parameters.values)

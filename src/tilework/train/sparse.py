@@ -95,7 +95,7 @@ class Pruner:
             if name not in names:
                 raise TrainingError(among("the layers to prune", name, names))
         self.first, self.last = (floor(part * steps) for part in (wanted.first, wanted.last))
-        self.zeros = np.zeros(parameters.values.size, bool)  # which of all parameters stay 0
+        self.kept = np.ones(parameters.values.size, np.float32)  # 1, but 0 for those parameters that stay 0
         size = {name: array.size for name, array in parameters.arrays.items()}
         ends = dict(zip(size, np.cumsum([*size.values()]).tolist(), strict=True))
         self._places = {name: slice(end - size[name], end) for name, end in ends.items()}
@@ -110,14 +110,20 @@ class Pruner:
         if self.first <= step <= self.last and ((step - self.first) % self.wanted.every == 0 or step == self.last):
             for layer in self.layers:
                 array = self.parameters.arrays[layer.weight]
-                self.zeros[self._places[layer.weight]] = self._smallest(layer, array, self.share(layer, step)).ravel()
-        np.copyto(self.parameters.values, 0, where=self.zeros)
+                self.kept[self._places[layer.weight]] = self._largest(layer, array, self.share(layer, step)).ravel()
+        values = self.parameters.values
+        np.multiply(values, self.kept, out=values)
+        np.add(values, 0, out=values)  # so that no zero is -0, which isn't 0 bit by bit
 
-    def _smallest(self, layer: Layer, array: Array, share: float) -> Array:
+    def mask_gradients(self) -> None:
+        """Leave what stays 0 out of the gradients, so that it leaves no trace in the optimiser's vectors."""
+        np.multiply(self.parameters.gradients, self.kept, out=self.parameters.gradients)
+
+    def _largest(self, layer: Layer, array: Array, share: float) -> Array:
         if self.wanted.balanced:
-            return layer.restored(~largest(layer.rows(array), kept_of(share)), array.shape)
-        chosen = np.zeros(array.size, bool)
-        chosen[np.argsort(abs(array), axis=None, kind="stable")[: floor(share * array.size + 0.5)]] = True
+            return layer.restored(largest(layer.rows(array), kept_of(share)), array.shape)
+        chosen = np.ones(array.size, bool)
+        chosen[np.argsort(abs(array), axis=None, kind="stable")[: floor(share * array.size + 0.5)]] = False
         return chosen.reshape(array.shape)
 
 
