@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tilework.counting import formulas as formulas
     from tilework.counting import load as load
     from tilework.counting import memory as memory
+    from tilework.counting import roofline as roofline
     from tilework.errors import DataError as DataError
     from tilework.errors import NetworkError as NetworkError
     from tilework.executable import Executable as Executable
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from tilework.report.curves import draw_curves as draw_curves
     from tilework.report.market import draw_market as draw_market
     from tilework.report.races import draw_races as draw_races
+    from tilework.report.roofline import draw_roofline as draw_roofline
     from tilework.report.separation import draw_separation as draw_separation
     from tilework.report.tiles import draw_tiles as draw_tiles
     from tilework.report.trajectory import draw_paths as draw_paths
@@ -158,6 +160,7 @@ _EXPORTS = {  # name: where it is
     "draw_market": "tilework.report.market:draw_market",
     "draw_paths": "tilework.report.trajectory:draw_paths",
     "draw_races": "tilework.report.races:draw_races",
+    "draw_roofline": "tilework.report.roofline:draw_roofline",
     "draw_separation": "tilework.report.separation:draw_separation",
     "draw_tiles": "tilework.report.tiles:draw_tiles",
     "draw_utilisation": "tilework.report.utilisation:draw_utilisation",
@@ -202,6 +205,7 @@ _EXPORTS = {  # name: where it is
     "read_idx": "tilework.train.data.idx:read_idx",
     "read_tfrecord": "tilework.train.data.tfrecord:read_tfrecord",
     "read_topology": "tilework.frontend.topology:read_topology",
+    "roofline": "tilework.counting:roofline",
     "schedule": "tilework.train.schedules:schedule",
     "simulate": "tilework.simulator.cycle:simulate",
     "simulate_tiles": "tilework.simulator.tile_time:simulate_tiles",
@@ -267,6 +271,7 @@ __all__ = [
     "draw_market",
     "draw_paths",
     "draw_races",
+    "draw_roofline",
     "draw_separation",
     "draw_tiles",
     "draw_utilisation",
@@ -311,6 +316,7 @@ __all__ = [
     "read_idx",
     "read_tfrecord",
     "read_topology",
+    "roofline",
     "schedule",
     "simulate",
     "simulate_tiles",

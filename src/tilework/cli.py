@@ -18,6 +18,7 @@ PACKAGES = {"numpy": "run", "msgspec": "run", "PIL": "run"}  # optional package:
 
 COMMANDS: dict[str, tuple[str, str]] = {  # name: where it is, what it does
     "count": ("tilework.commands.count:count", "Parameters, neurons, operations and bytes, a line per layer."),
+    "roofline": ("tilework.commands.roofline:roofline", "The least time on a machine, and what bounds it."),
     "compile": ("tilework.commands.compile:compile", "A program for a processor, as an executable file."),
     "run": ("tilework.commands.run:run", "Values and exact cycles on the simulated processor."),
     "simulate": (
@@ -29,7 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: where it is, what it does
     "train": ("tilework.commands.train:train", "Trained weights, and how right they are, by a recipe."),
     "speedup": ("tilework.commands.speedup:speedup", "How much sooner methods of training reach an accuracy."),
     "networks": ("tilework.commands.networks:networks", "The networks known by name."),
-    "machines": ("tilework.commands.machines:machines", "The processors known by name."),
+    "machines": ("tilework.commands.machines:machines", "The processors and accelerators known by name."),
     "exercise": ("tilework.commands.exercise:exercise", "The exercise book: the list, or an answer, computed now."),
 }
 

@@ -21,6 +21,7 @@ from tilework.network.graph import Graph
 if TYPE_CHECKING:
     from tilework.cost.formula import Formulas
     from tilework.cost.memory import Memory
+    from tilework.cost.roofline import Roofline
 
 USUAL = 16  # where nothing tells a symbol's usual size
 
@@ -115,6 +116,28 @@ def memory(
 
     graph = load(network, *inputs, batch=batch, phase=phase, **named)
     return measure(graph, dtype, optimizer, checkpoint, master)
+
+
+def roofline(
+    network: Any,
+    machine: Any,
+    *inputs: Any,
+    dtype: str | None = None,
+    batch: int | None = None,
+    phase: str = "",
+    **named: Any,
+) -> Roofline:
+    """The least time of a network on a machine, by its peak and bandwidth alone; see `cost.roofline`.
+
+    `machine` is a name that `tilework machines` lists, a path to a TOML file, or an Accelerator; the rest is what
+    `count` takes. Raises what these raise, and MachineError where the machine's peak or bandwidth isn't known.
+    """
+    from tilework.cost.roofline import roofline as bound
+    from tilework.machine.accelerator import Accelerator
+    from tilework.machine.load import load_accelerator
+
+    found = machine if isinstance(machine, Accelerator) else load_accelerator(machine)
+    return bound(load(network, *inputs, batch=batch, phase=phase, **named), found, dtype)
 
 
 def _graph(

@@ -8,26 +8,26 @@ import pytest
 
 from tilework.errors import OutputError
 from tilework.machine.load import accelerator_names, load_accelerator
-from tilework.report import market
+from tilework.report import labels
 from tilework.report.market import draw_market
 
 
 def test_every_name_is_there_and_none_touches_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    placed: list[market.Box] = []
-    free = market._free
+    placed: list[labels.Box] = []
+    free = labels._free
 
-    def noted(*arguments: object) -> market.Box:
+    def noted(*arguments: object) -> labels.Box:
         placed.append(free(*arguments))  # type: ignore[arg-type]
         return placed[-1]
 
-    monkeypatch.setattr(market, "_free", noted)
+    monkeypatch.setattr(labels, "_free", noted)
     found = [load_accelerator(name) for name in accelerator_names()]
     draw_market(found, tmp_path / "all.svg")
     text = (tmp_path / "all.svg").read_text("utf-8")
     shown = [one.name for one in found if one.dtype and one.intensity(one.dtype)]
     assert len(placed) == len(shown) > 60
     assert all(f">{name}<" in text for name in shown)
-    assert not any(market._touch(a, b) for i, a in enumerate(placed) for b in placed[:i])
+    assert not any(labels._touch(a, b) for i, a in enumerate(placed) for b in placed[:i])
     assert all(maker in text for maker in {one.maker for one in found if one.name in shown})
 
 

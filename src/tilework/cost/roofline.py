@@ -1,0 +1,280 @@
+"""The least time that a network can take on a machine, by its peak and its bandwidth alone, layer by layer.
+
+S. Williams, A. Waterman and D. Patterson, Roofline: an insightful visual performance model for multicore architectures,
+CACM 52 (4), 2009. A layer takes at least max(operations / peak, bytes / bandwidth):
+
+  operations  two for each multiply-accumulate; a peak is one of these alone, so that other operations take no time here
+  bytes       the compulsory ones: the elements that the layer's nests touch of each of its inputs and weights, and
+              those of its output, each once. What only renames elements moves none; of what has no nests (a lookup, a
+              sort) at most as many elements of each input count as the output has.
+
+Layers follow one another, so that their times add up. Were all layers fused, only the network's inputs, weights and
+outputs would move: no order of work beats that time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from tilework.cost.count import count
+from tilework.errors import MachineError
+from tilework.machine.accelerator import Accelerator, rate_unit
+from tilework.network.extent import outputs_inside
+from tilework.network.graph import DTYPE_BYTES, FLOATING_BYTES, Graph, Node, Tensor
+from tilework.network.nest import Access, Nest
+from tilework.network.operations import OPERATIONS, Shape, expand
+from tilework.plain import columns, percent, quantity, shorten
+
+COMPUTE, MEMORY, NOTHING = "compute", "memory", "nothing"
+BYTES = {  # of an element in a dtype that a peak may be of
+    **dict.fromkeys(("float64",), 8.0),
+    **dict.fromkeys(("float32", "tfloat32"), 4.0),
+    **dict.fromkeys(("float16", "bfloat16", "int16"), 2.0),
+    **dict.fromkeys(("float8", "int8"), 1.0),
+    **dict.fromkeys(("float4", "int4"), 0.5),
+}
+
+
+@dataclass(frozen=True)
+class LayerBound:
+    """What one layer must compute and move, and the least time of each."""
+
+    name: str
+    operation: str
+    operations: int
+    bytes: float
+    compute_seconds: float
+    memory_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        return max(self.compute_seconds, self.memory_seconds)
+
+    @property
+    def bound_by(self) -> str:
+        """What the layer waits for: compute, memory, or nothing where it has no cost."""
+        if not self.seconds:
+            return NOTHING
+        return COMPUTE if self.compute_seconds >= self.memory_seconds else MEMORY
+
+    @property
+    def intensity(self) -> float:
+        """Operations per compulsory byte."""
+        return self.operations / self.bytes if self.bytes else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "operation": self.operation,
+            "operations": self.operations,
+            "bytes": self.bytes,
+            "operations_per_byte": self.intensity,
+            "compute_seconds": self.compute_seconds,
+            "memory_seconds": self.memory_seconds,
+            "seconds": self.seconds,
+            "bound_by": self.bound_by,
+        }
+
+
+@dataclass(frozen=True)
+class Roofline:
+    """A network's least time on a machine. `fused` is all of it as one layer; `weight_bytes` are its weights alone."""
+
+    network: str
+    machine: Accelerator
+    dtype: str
+    layers: tuple[LayerBound, ...]
+    fused: LayerBound
+    weight_bytes: float
+
+    @property
+    def seconds(self) -> float:
+        return sum(layer.seconds for layer in self.layers)
+
+    @property
+    def seconds_by(self) -> dict[str, float]:
+        """The time of the layers that each bound holds."""
+        return {
+            bound: sum(layer.seconds for layer in self.layers if layer.bound_by == bound) for bound in (COMPUTE, MEMORY)
+        }
+
+    @property
+    def bound_by(self) -> str:
+        """What most of the time is bound by."""
+        return max(self.seconds_by.items(), key=lambda item: item[1])[0] if self.seconds else NOTHING
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether the weights fit into the machine's memory; None if its size isn't known."""
+        capacity = self.machine.memory.capacity_bytes
+        return None if capacity is None else self.weight_bytes <= capacity
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON's view, as `tilework roofline --json` prints it."""
+        return {
+            "network": self.network,
+            "machine": self.machine.name,
+            "dtype": self.dtype,
+            "peak_operations_per_second": self.machine.peak[self.dtype],
+            "bandwidth_bytes_per_second": self.machine.memory.bandwidth_bytes_per_second,
+            "seconds": self.seconds,
+            "seconds_by": self.seconds_by,
+            "bound_by": self.bound_by,
+            "fused_seconds": self.fused.seconds,
+            "fused_bound_by": self.fused.bound_by,
+            "operations": self.fused.operations,
+            "bytes": sum(layer.bytes for layer in self.layers),
+            "fused_bytes": self.fused.bytes,
+            "weight_bytes": self.weight_bytes,
+            "weights_fit": self.fits,
+            "layers": [layer.to_dict() for layer in self.layers],
+        }
+
+    def __str__(self) -> str:
+        return table(self, top=None)
+
+
+def roofline(graph: Graph, machine: Accelerator, dtype: str | None = None) -> Roofline:
+    """The least time of a network on a machine, with floating-point numbers stored and multiplied in a dtype.
+
+    The dtype is the machine's main one if none is given. Raises MachineError where the machine's peak in it, or its
+    bandwidth, isn't known.
+    """
+    chosen = _dtype(machine, dtype)
+    bandwidth = machine.memory.bandwidth_bytes_per_second
+    if not bandwidth:
+        raise MachineError(
+            f"a roofline needs a machine's bandwidth, and {machine.name}'s isn't known; choose another machine"
+        )
+
+    def bound(name: str, operation: str, macs: int, moved: float) -> LayerBound:
+        return LayerBound(name, operation, 2 * macs, moved, 2 * macs / machine.peak[chosen], moved / bandwidth)
+
+    rows = {row.name: row for row in count(graph).rows}
+    layers = [
+        bound(node.name, node.label, rows[node.name].macs, _node_bytes(graph, node, chosen)) for node in graph.nodes
+    ]
+    weights = _total(graph.weights, chosen)
+    ends = {name: graph.tensors[name] for name in graph.outputs}
+    moved = weights + _total((*graph.inputs, *ends.values()), chosen)
+    fused = bound(graph.name, "network", sum(row.macs for row in rows.values()), moved)
+    return Roofline(graph.name, machine, chosen, tuple(layers), fused, weights)
+
+
+def _dtype(machine: Accelerator, dtype: str | None) -> str:
+    known = [one for one in machine.peak if one in BYTES]
+    if dtype is None and known:
+        return known[0]
+    if dtype not in known:
+        what = f"in {dtype}" if dtype else "in a dtype that it is stated for"
+        choice = f"choose one of {', '.join(known)}" if known else "choose another machine"
+        raise MachineError(f"a roofline needs a machine's peak {what}, and {machine.name}'s isn't known; {choice}")
+    return dtype
+
+
+def _element_bytes(tensor: Tensor, dtype: str) -> float:
+    return BYTES[dtype] if tensor.dtype in FLOATING_BYTES else DTYPE_BYTES[tensor.dtype]
+
+
+def _total(tensors: Sequence[Tensor], dtype: str) -> float:
+    return sum(tensor.elements * _element_bytes(tensor, dtype) for tensor in tensors)
+
+
+def _node_bytes(graph: Graph, node: Node, dtype: str) -> float:
+    read = [graph.tensors[name] for name in node.inputs]
+    *touched, written = _touched(node.operation, tuple(t.shape for t in read), node.attributes)
+    most: dict[str, int] = {}
+    for tensor, elements in zip(read, touched, strict=True):
+        most[tensor.name] = max(elements, most.get(tensor.name, 0))
+    moved = {**most, node.name: written}
+    return sum(elements * _element_bytes(graph.tensors[name], dtype) for name, elements in moved.items())
+
+
+@lru_cache(maxsize=4096)
+def _touched(operation: str, shapes: tuple[Shape, ...], attributes: tuple[tuple[str, Any], ...]) -> tuple[int, ...]:
+    """The elements that an operation reads of each input, and those it writes, each once."""
+    row, expansion = OPERATIONS[operation], expand(operation, shapes, attributes)
+    if row.view or expansion.is_alias:
+        return (0,) * (len(shapes) + 1)
+    output = Tensor("o", expansion.shape).elements
+    if expansion.work is not None:
+        return (*(min(Tensor("x", shape).elements, output) for shape in shapes), output)
+    inputs = dict(zip(row.placeholders(len(shapes)), shapes, strict=True))
+    most = dict.fromkeys(inputs, 0)
+    for nest in expansion.nests:
+        for access in nest.reads:
+            if access.tensor in inputs:
+                most[access.tensor] = max(most[access.tensor], _inside(nest, access, inputs[access.tensor]))
+    return (*most.values(), output)
+
+
+def _inside(nest: Nest, access: Access, shape: Shape) -> int:
+    """The elements of its tensor that an access names."""
+    loops = tuple(loop for loop in nest.loops if loop[0] in access.loops())
+    return outputs_inside(Nest(loops, access, "+=", access), {access.tensor: shape})
+
+
+HEAD = ("layer", "operation", "operations", "bytes", "op/B", "time", "bound by", "share")
+
+
+def table(found: Roofline, top: int | None) -> str:
+    """The layers that cost something, or the `top` slowest, and what they amount to."""
+    layers = [layer for layer in found.layers if layer.seconds]
+    shown = sorted(layers, key=lambda layer: -layer.seconds)[:top] if top else layers
+    rows = [
+        (
+            shorten(layer.name, 40),
+            layer.operation,
+            quantity(layer.operations, "op"),
+            quantity(layer.bytes, "B"),
+            f"{layer.intensity:.3g}",
+            quantity(layer.seconds, "s"),
+            layer.bound_by,
+            percent(layer.seconds / found.seconds),
+        )
+        for layer in shown
+    ]
+    return "\n\n".join((*([columns(HEAD, rows, left=2)] if rows else []), "\n".join(_summary(found))))
+
+
+def _summary(found: Roofline) -> list[str]:
+    machine, dtype = found.machine, found.dtype
+    bandwidth, knee = machine.memory.bandwidth_bytes_per_second or 0, machine.intensity(dtype) or 0
+    lines = [
+        f"{found.network} on {machine.name} in {dtype}: {quantity(machine.peak[dtype], rate_unit(dtype))} and "
+        f"{quantity(bandwidth, 'B/s')}, {knee:.4g} operations a byte at the bend"
+    ]
+    if not found.seconds:
+        return [*lines, "It has neither operations nor bytes, so that nothing bounds its time."]
+    share = percent(found.seconds_by[found.bound_by] / found.seconds)
+    lines += [
+        f"At least {quantity(found.seconds, 's')} layer by layer, {share} of it bound by {found.bound_by}",
+        f"At least {quantity(found.fused.seconds, 's')} with all layers fused, bound by {found.fused.bound_by}",
+    ]
+    if found.fits is False:
+        lines += [f"Its weights, {quantity(found.weight_bytes, 'B')}, do not fit into the machine's memory"]
+    return lines
+
+
+def comparison(found: Sequence[Roofline]) -> str:
+    """One row a machine."""
+    head = ("machine", "dtype", "peak", "bandwidth", "time", "bound by", "share", "fused", "bound by", "weights fit")
+    rows = [
+        (
+            one.machine.name,
+            one.dtype,
+            quantity(one.machine.peak[one.dtype], rate_unit(one.dtype)),
+            quantity(one.machine.memory.bandwidth_bytes_per_second or 0, "B/s"),
+            quantity(one.seconds, "s"),
+            one.bound_by,
+            percent(one.seconds_by[one.bound_by] / one.seconds) if one.seconds else "-",
+            quantity(one.fused.seconds, "s"),
+            one.fused.bound_by,
+            {True: "yes", False: "no", None: "-"}[one.fits],
+        )
+        for one in found
+    ]
+    return columns(head, rows, left=2)
