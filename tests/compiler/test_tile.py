@@ -17,7 +17,9 @@ from tilework.compiler.fuse import fuse
 from tilework.compiler.group import Group
 from tilework.compiler.pipeline import Compilation
 from tilework.compiler.tile import Tiling, tile
+from tilework.compiler.tile_measure import program_of
 from tilework.errors import CompileError
+from tilework.isa.program import Program
 from tilework.machine.machine import Machine
 from tilework.network.graph import Graph
 from tilework.network.graph_text import parse_graph
@@ -91,23 +93,28 @@ def traffic(group: Group, tiling: Tiling) -> int:
 def test_tiles_fit_and_move_what_they_must(data: Any, draw: Draw) -> None:
     """Buffers fit into the scratchpads, every instruction stays inside one of them, and the bytes are those counted."""
     _, compilation = draw(data)
-    program, machine = compilation.program, compilation.program.machine
-    result = simulate(program)
-    boxes = {}
-    stages = zip(compilation.groups, compilation.tilings, program.layers, result.layers, strict=True)
-    for group, tiling, layer, time in stages:
-        boxes |= dict.fromkeys(range(layer.first, layer.last), found := places(group, tiling))
+    machine, cost = compilation.program.machine, simulate(compilation.program)
+    for work in compilation.works:
+        (part,) = work.parts
+        found = places(part.group, part.tiling)
         for name, capacity in (("nram", machine.nram.capacity_bytes), ("wram", machine.wram.capacity_bytes)):
             assert max((high for _, high in found[name]), default=0) <= capacity
-        assert time.dram_bytes == traffic(group, tiling) >= layer.compulsory_bytes
-        assert time.macs == layer.macs
-        assert time.cycles >= time.bound_cycles
+        program = program_of(part, machine)
+        assert simulate(program).dram_bytes == traffic(part.group, part.tiling) >= part.group.compulsory_bytes
+        check_places(program, found)
+    stages = zip(compilation.program.layers, cost.layers, strict=True)
+    assert all(time.macs == layer.macs and time.cycles >= time.bound_cycles for layer, time in stages)
+    assert cost.dram_bytes == sum(traffic(*each) for each in zip(compilation.groups, compilation.tilings, strict=True))
+
+
+def check_places(program: Program, found: dict[str, list[tuple[int, int]]]) -> None:
+    """Every operand on chip lies in one of these places."""
     for place, counters in walk(program.instructions, analyse(program.instructions)):
         descriptor = program.instructions[place].descriptor
         for operand in descriptor.operands if descriptor else ():
             if operand.memory != "dram":
                 low, high = (operand.address(counters) + end for end in span(operand, descriptor.extents))
-                assert any(start <= low and high <= stop for start, stop in boxes[place][operand.memory])
+                assert any(start <= low and high <= stop for start, stop in found[operand.memory])
 
 
 def test_a_network_that_fits_whole_is_not_cut(small: Small) -> None:

@@ -144,7 +144,7 @@ def _taken(part: Part, home: Home) -> Iterator[_Taken]:
         for slot in range(size.slots):
             low = base + slot * size.slot_bytes
             ours = plan.buffers[index].loaded and plan.tokens[index]
-            free = (size.slots if slot == last else 1) if ours else None
+            free = size.slots - (last - slot) % size.slots if ours else None
             yield _Taken(size.memory, low, low + size.slot_bytes, index, free)
 
 

@@ -177,7 +177,10 @@ def _block_group(block: Block, nodes: Sequence[Node], tensors: dict[str, Tensor]
 def _after(first: Group, then: Group, read: Access) -> Group:
     """Both groups as one: the loops by which the second reads the first's output become those that write it."""
     values = {axis.terms[0][0]: made for axis, made in zip(read.index, first.output.index, strict=True)}
-    names = {name: _fresh(name, first.extents) for name, _ in then.loops if name not in values}
+    names: dict[str, str] = {}
+    for name, _ in then.loops:
+        if name not in values:
+            names[name] = _fresh(name, {*first.extents, *names.values()})
     values |= {old: Affine(((new, 1),)) for old, new in names.items()}
     loops = (*first.loops, *((names[name], extent) for name, extent in then.loops if name in names))
     nests = []

@@ -82,8 +82,9 @@ class Search:
             plan_buffers(group).check(group.name)
             objective = self.options.objective
             found = best_split(group, machine, self.options.cores_of(machine), self.options.split, objective)
-            if self.measure is None:
-                return found
+            alone = number(found.cut) == 1
+            if self.measure is None or not (alone or found.tiling.rivals):
+                return found  # several cores' other choices may come from the SRAM, and are estimates too
             part, seen = split(group, found.cut)[0], share(machine, number(found.cut))
             return replace(found, tiling=best_measured(part, found.tiling, seen, objective, self.measure))
         except CompileError as error:
