@@ -3,6 +3,8 @@
 The names below are imported when they are first used, so that `import tilework` costs nothing.
 """
 
+from importlib import import_module
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tilework.compiler.loop_code import loop_code as loop_code
@@ -338,8 +340,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    from importlib import import_module
-
     if name not in _EXPORTS:
         raise AttributeError(f"module 'tilework' has no attribute {name!r}")
     module, _, attribute = _EXPORTS[name].partition(":")
