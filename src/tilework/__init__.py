@@ -1,7 +1,4 @@
-"""Tilework: hand it a neural network, and it tells what the network costs, compiles it and runs it.
-
-The names below are imported when they are first used, so that `import tilework` costs nothing.
-"""
+"""Tilework: what a neural network costs, compiled and run. Names come when first used: importing costs nothing."""
 
 from importlib import import_module
 
