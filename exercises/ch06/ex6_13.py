@@ -15,7 +15,8 @@ of network on it, and draw where each stands under the processor's roofline.
 """
 NOTICE = """
 A point's place from left to right is what the program moved, not what it had to: operations per byte of
-off-chip traffic. Its height is what came out in the simulated time. No point can lie above the roof.
+off-chip traffic. Its height is what came out in the simulated time. Where the matrix unit does all products, no point
+can lie above the roof.
 
 Convolutional networks use each weight for many pixels, so they stand right of the bend and near the peak. A
 perceptron uses each weight once per image: 1 MAC, 2 operations, for 4 bytes. It stands at half an operation
@@ -25,10 +26,9 @@ AlexNet is both, one after the other. Nearly every layer of it reaches its own r
 the multipliers and the fully connected layers that of the memory, but the point of the whole lies a third
 below: the roof takes for granted that both are at work all the time.
 
-Depthwise convolutions have enough operations per byte in their neighbours to stand right of the bend, and
-yet lie below the roof: a depthwise layer gives an inner-product array one column at a time, so that one of
-its 16 neurons would work. The vector unit does it faster, 64 products or sums a cycle, but not at the peak.
-The roofline can't tell this; the simulator can.
+A depthwise convolution gives an inner-product array one filter at a time. With pixels instead of filters in its
+columns there is work for all of its neurons, and the vector unit multiplies and adds 64 pairs a cycle beside it. So
+the separable network stands at the roof, or a little above, for the roof is that of the matrix unit alone.
 
 An encoder's layer at 64 positions uses each weight 64 times. What keeps it from the roof is what the vector
 unit does between the matrix products: softmax and normalisation.
