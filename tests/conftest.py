@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -11,8 +11,22 @@ from typing import Any
 
 import pytest
 
+from tilework.network.activation import ACTIVATIONS
+from tilework.network.operations import OPERATIONS
+
 ROOT = Path(__file__).resolve().parents[1]
 Script = Callable[[str], ModuleType]
+
+
+@pytest.fixture(autouse=True)
+def unregistered() -> Iterator[None]:
+    """What a test registers is gone after it."""
+    tables: tuple[dict[str, Any], ...] = (ACTIVATIONS, OPERATIONS)
+    before = [set(table) for table in tables]
+    yield
+    for table, names in zip(tables, before, strict=True):
+        for name in table.keys() - names:
+            del table[name]
 
 
 @pytest.fixture(scope="session")
