@@ -51,7 +51,6 @@ USERS = {  # which files may import a package that isn't Python's own, by how th
         "frontend/from_torch",
         "frontend/from_huggingface",
         "frontend/weight_files.py",
-        "train/",
     ),
     "torchvision": ("frontend/from_huggingface_import.py",),
     "transformers": ("frontend/from_huggingface",),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -36,6 +36,16 @@ def print_json(document: dict[str, Any]) -> None:
     import json
 
     click.echo(json.dumps(document, indent=2))
+
+
+def print_titles(kind: str, titles: Mapping[str, str], as_json: bool) -> None:
+    """What there is of a kind ("recipes"), by name: as JSON, a list under the kind's name, or a line each."""
+    if as_json:
+        print_json({kind: [{"name": name, "title": title} for name, title in titles.items()]})
+        return
+    width = max(map(len, titles))
+    for name, title in titles.items():
+        click.echo(f"{name:<{width}}  {title}")
 
 
 machine_option = click.option("--for", "machine", metavar="MACHINE", help="The processor (default dlp-s).")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tilework.commands.options import json_option, print_json
+from tilework.commands.options import json_option, print_json, print_titles
 from tilework.train.study import load_study, study_names
 from tilework.training import speedup as compared
 
@@ -31,7 +31,7 @@ def speedup(
       tilework speedup mnist --target 0.983 --seeds 5
     """
     if study is None:
-        _list(as_json)
+        print_titles("studies", {name: load_study(name).title for name in study_names()}, as_json)
         return
     found = compared(study, data, seeds, target, lambda line: click.echo(line, err=True))
     if output:
@@ -42,13 +42,3 @@ def speedup(
         print_json(found.to_dict())
     else:
         click.echo(str(found))
-
-
-def _list(as_json: bool) -> None:
-    titles = {name: load_study(name).title for name in study_names()}
-    if as_json:
-        print_json({"studies": [{"name": name, "title": title} for name, title in titles.items()]})
-        return
-    width = max(map(len, titles))
-    for name, title in titles.items():
-        click.echo(f"{name:<{width}}  {title}")

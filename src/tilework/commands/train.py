@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tilework.commands.options import json_option, print_json
+from tilework.commands.options import json_option, print_json, print_titles
 from tilework.commands.progress import progress
 from tilework.report.picture import picture_suffix
 from tilework.report.training import draw_training
@@ -49,7 +49,7 @@ def train(
       tilework run lenet5 --weights trained/weights.npz --input examples/digits.png
     """
     if recipe is None:
-        _list(as_json)
+        print_titles("recipes", {name: load_recipe(name).title for name in recipe_names()}, as_json)
         return
     if output:
         picture_suffix(output)  # before hours of training
@@ -67,13 +67,3 @@ def train(
         print_json({"recipe_name": recipe, **trained.to_dict()})
     else:
         click.echo(str(trained))
-
-
-def _list(as_json: bool) -> None:
-    titles = {name: load_recipe(name).title for name in recipe_names()}
-    if as_json:
-        print_json({"recipes": [{"name": name, "title": title} for name, title in titles.items()]})
-        return
-    width = max(map(len, titles))
-    for name, title in titles.items():
-        click.echo(f"{name:<{width}}  {title}")
