@@ -61,7 +61,8 @@ class Training:
         self.computed = mixed(graph, recipe.precision.dtype) if recipe.precision else graph  # as it is computed
         self.generator = seeded(seed, MASKS)
         self._augment = augmentation(**recipe.augment) if recipe.augment else None
-        self.total_steps = sum(map(self._length, range(recipe.epochs)))
+        self._lengths = [self._length(epoch) for epoch in range(recipe.epochs)]
+        self.total_steps = sum(self._lengths)
         self.last_losses = np.full(len(data.train.labels), np.inf, np.float32)  # each example's, where focus wants them
         self.parameters = Parameters(graph, initial_weights(graph, recipe.initial, seed))
         self.scaling = LossScale(recipe.precision.scale, recipe.precision.every) if recipe.precision else None
@@ -147,7 +148,7 @@ class Training:
         """
         start = perf_counter()
         rate = self.move()
-        ended = self.place == self._length(self.epoch)
+        ended = self.place == self._lengths[self.epoch]
         record = self._record(rate, self.seconds + perf_counter() - start) if ended else None
         self.turn()
         self.seconds += perf_counter() - start
@@ -194,7 +195,7 @@ class Training:
 
     def turn(self) -> None:
         """Begin the next epoch where this one's steps are done."""
-        if self.place == self._length(self.epoch):
+        if self.place == self._lengths[self.epoch]:
             self.epoch, self.place, self.losses, self._open = self.epoch + 1, 0, 0.0, None
 
     def _record(self, rate: float, seconds: float) -> Record:
