@@ -25,7 +25,7 @@ LEVELS = (  # a folder may import those of the levels before its own, and itself
     {"isa"},
     {"frontend", "cost", "compiler", "simulator", "train"},
     {"executable", "counting", "mapping", "training"},
-    {"checking"},
+    {"checking", "repeats"},
     {"explore", "report"},
     {"commands", "cli"},
     {"__init__", "__main__"},

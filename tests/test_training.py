@@ -67,6 +67,16 @@ def test_a_folder_keeps_checkpoint_weights_and_logs(tmp_path: Path) -> None:
     assert len((folder / "history.csv").read_text().splitlines()) == 31
 
 
+def test_pruned_weights_take_half_of_the_file(tmp_path: Path) -> None:
+    recipe = tw.load_recipe("sparse-mlp").to_dict() | {"data": {"kind": "digits", "train": 500}}
+    trained = tw.fit(recipe, epochs=2)
+    trained.save(tmp_path / "weights.npz")
+    dense = sum(array.nbytes for array in trained.weights.values())
+    assert (tmp_path / "weights.npz").stat().st_size < 0.56 * dense
+    with np.load(tmp_path / "weights.npz") as file:
+        assert all(np.array_equal(file[name], array) for name, array in trained.weights.items())
+
+
 def test_resume_goes_on_where_a_training_was_cut(tmp_path: Path) -> None:
     whole = tw.fit("adder", seed=2, epochs=6, to=tmp_path / "whole")
 

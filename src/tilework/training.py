@@ -61,9 +61,9 @@ class Trained:
     source: str
 
     def save(self, path: str | Path) -> None:
-        """Write the weights as an .npz file that `tilework run NETWORK --weights FILE` takes."""
+        """Write the weights as a compressed .npz file that `tilework run NETWORK --weights FILE` takes."""
         packed = io.BytesIO()
-        np.savez(packed, **dict(self.weights))  # type: ignore[arg-type]
+        np.savez_compressed(packed, **dict(self.weights))  # type: ignore[arg-type]
         with replacing(path) as file:
             file.write(packed.getbuffer())
 
