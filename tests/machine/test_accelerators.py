@@ -31,7 +31,7 @@ BY_HAND = {  # main dtype, dense peak, bandwidth, capacity: from the makers' tab
     "google-tpu-v5e": ("bfloat16", 197e12, 819e9, 16e9),
     "google-tpu-v4": ("bfloat16", 275e12, 1200e9, 32 * 2**30),
     "trainium2": ("bfloat16", 667e12, 2900e9, 96 * 2**30),
-    "xeon-8480": ("bfloat16", 56 * 2.0e9 * 1024 * 2, 8 * 8 * 4.8e9, None),
+    "xeon-8480": ("bfloat16", 56 * 2.0e9 * 512 * 2, 8 * 8 * 4.8e9, None),
     "epyc-7763": ("float32", 64 * 2.45e9 * 2 * 8 * 2, 8 * 8 * 3.2e9, None),
 }
 
