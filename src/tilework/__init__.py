@@ -81,8 +81,11 @@ if TYPE_CHECKING:
     from tilework.report.tiles import draw_tiles as draw_tiles
     from tilework.report.trajectory import draw_paths as draw_paths
     from tilework.report.utilisation import draw_utilisation as draw_utilisation
+    from tilework.simulator.cache import Cache as Cache
+    from tilework.simulator.cache import with_cache as with_cache
     from tilework.simulator.cycle import simulate as simulate
     from tilework.simulator.hazards import find_races as find_races
+    from tilework.simulator.issue import out_of_order as out_of_order
     from tilework.simulator.layers import simulate_topology as simulate_topology
     from tilework.simulator.tile_time import simulate_tiles as simulate_tiles
     from tilework.simulator.tile_time import tile_table as tile_table
@@ -120,6 +123,7 @@ _EXPORTS = {  # name: where it is
     "Accelerator": "tilework.machine.accelerator:Accelerator",
     "Assignment": "tilework.mapping:Assignment",
     "Batches": "tilework.train.data.batches:Batches",
+    "Cache": "tilework.simulator.cache:Cache",
     "Data": "tilework.train.sources:Data",
     "DataError": "tilework.errors:DataError",
     "Dataset": "tilework.train.data.dataset:Dataset",
@@ -193,6 +197,7 @@ _EXPORTS = {  # name: where it is
     "mixup": "tilework.train.data.augment:mixup",
     "onnx_operator": "tilework.frontend.from_onnx:onnx_operator",
     "operation": "tilework.network.operation:operation",
+    "out_of_order": "tilework.simulator.issue:out_of_order",
     "output_stationary": "tilework.compiler.loops:output_stationary",
     "parse_graph": "tilework.network.graph_text:parse_graph",
     "parse_nest": "tilework.network.text:parse_nest",
@@ -223,6 +228,7 @@ _EXPORTS = {  # name: where it is
     "unit_diagram": "tilework.isa.decoder:unit_diagram",
     "utilisation": "tilework.cost.utilisation:utilisation",
     "weight_stationary": "tilework.compiler.loops:weight_stationary",
+    "with_cache": "tilework.simulator.cache:with_cache",
     "write_diagram": "tilework.isa.decoder_svg:write_diagram",
     "write_idx": "tilework.train.data.idx:write_idx",
     "write_tfrecord": "tilework.train.data.tfrecord:write_tfrecord",

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tilework.commands.alternatives import cache_option, other_cores, parse_cache, window_option
 from tilework.commands.options import json_option, print_json
 from tilework.commands.segments import on_the_host
 from tilework.commands.timelines import Timeline, inputs_of, of_programs, of_tiles
@@ -44,6 +45,8 @@ TEXT_BYTES = 1 << 28  # of DRAM, all 0, where the values of assembly text decide
     type=click.Choice(["report", "error"]),
     help="Run the values too, inputs 0, and report reads on chip of what was never written, or stop at the first.",
 )
+@window_option
+@cache_option
 @json_option
 def simulate(
     file: str,
@@ -54,6 +57,8 @@ def simulate(
     trace: str | None,
     histogram: bool,
     reads: str | None,
+    window: int | None,
+    cache: str | None,
     as_json: bool,
 ) -> None:
     """The exact time of a program: FILE is an executable (.tile), the tile language (.tl) or assembly text.
@@ -65,12 +70,14 @@ def simulate(
       tilework simulate lenet5.tile -o lenet5.svg
       tilework simulate examples/pipeline.s --on dlp-s --timeline
       tilework simulate examples/cluster.s --on dlp-m4 --cycles
+      tilework simulate examples/pipeline.s --window 16 --cache 4KiB/64/2
       tilework simulate examples/ex7_9.tl --on dlp-s --timeline
       tilework simulate examples/alexnet.csv --on scale-32x32-ws
     """
     kind = Path(file).suffix
     _check_options(kind, {"--timeline": timeline, "-o": bool(output), "--trace": bool(trace)}, "a program", (".csv",))
     detailed = {"--cycles": cycles, "--histogram": histogram, "--reads": bool(reads)}
+    detailed |= {"--window": window is not None, "--cache": cache is not None}
     _check_options(kind, detailed, "a program of instructions", (".csv", ".tl"))
     bundle = None if kind in (".csv", ".tl") else _bundle(file, machine)
     if bundle is None:
@@ -81,6 +88,10 @@ def simulate(
     if bundle and bundle.host_parts:
         record |= {"host_operations": list(bundle.host_operations), "host_bytes": bundle.host_bytes}
         parts.append(on_the_host(bundle))
+    if bundle:
+        others, texts = other_cores(bundle.programs, cost.cycles, window, parse_cache(cache) if cache else None)
+        record |= others
+        parts += texts
     if histogram:
         parts.append(histogram_of(cost))
     if reads and bundle:
