@@ -18,8 +18,12 @@ can't be more than the sum of the units' busy cycles over those of the busiest o
 first.
 
 A perceptron for one image is loading nearly all of the time: its products take a tenth of that, and a tenth is what
-there is to gain. Depthwise networks gain most, since loads, products and the vector unit take about as long as each
-other. The queues come within a few per cent of what could be gained.
+there is to gain. In LeNet-5 and in MobileNet-V2 loads, products and the vector unit take about as long as each other,
+and there queues are worth most.
+
+AlexNet as a whole loads about as long as it multiplies, and gains next to nothing all the same. Its convolutions
+multiply and hardly load; its fully connected layers, afterwards, load and hardly multiply. What could be done at the
+same time is too far apart: the weights would have to lie on chip long before they are needed.
 
 A queue must hold as many instructions as control has to run ahead: a tile's load, its tokens, and what the units do
 with it. One entry helps next to nothing, since control stands at the first full queue; past 16 nothing is left to gain.
