@@ -24,7 +24,7 @@ def parse_cache(text: str) -> Cache:
         return Cache(int(parse_quantity(SIZE, size)), *numbers)
     except (ValueError, MachineError):
         raise ProgramError(
-            f"a cache must be given as size, bytes of a line and ways, as in 96KiB/64/8, not as {text!r}; write it so"
+            f"a cache must be given as size/line/ways, as in 96KiB/64/8, not as {text!r}; write it so"
         ) from None
 
 
