@@ -65,7 +65,13 @@ def section_rows(
 ) -> Iterator[tuple[str, ...]]:
     hints = get_type_hints(section, include_extras=True)
     for field in struct_fields(section):
-        if (key := field.encode_name) not in without:
+        key = field.encode_name
+        if key in without:
+            continue
+        inner = (*get_args(types_of(section)[key]), types_of(section)[key])[0]
+        if isinstance(inner, type) and issubclass(inner, Section):
+            yield from section_rows(place.replace("]", f".{key}]"), inner)
+        else:
             (meaning,) = (meta.description for meta in hints[field.name].__metadata__)
             yield f"`{place}{key}`", value_of(types_of(section)[key]), default_of(field), prefix + meaning
 

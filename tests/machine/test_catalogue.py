@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.resources import files
-from math import log2
+from math import ceil, floor, log2
 
 import pytest
 
@@ -20,6 +21,7 @@ PEAKS = {  # operations per second of the whole chip in a dtype, a MAC being two
     ("dlp-s", "float16"): 1024e9,
     ("dlp-s", "bfloat16"): 1024e9,
     ("dlp-s", "int8"): 2048e9,
+    ("dlp-s-ddr4", "float32"): 512e9,
     ("dlp-m4", "float32"): 4 * 512e9,
     ("dlp-m16", "float32"): 16 * 512e9,
     ("diannao", "float16"): 501.76e9,  # 256 * 2 * 0.98 GHz
@@ -38,6 +40,7 @@ PEAKS = {  # operations per second of the whole chip in a dtype, a MAC being two
 
 MEMORIES = {  # NRAM, WRAM, SRAM and DRAM in bytes, DRAM's bandwidth in bytes per second
     "dlp-s": (128 * KIB, 256 * KIB, 0, 16 * GIB, 64e9),
+    "dlp-s-ddr4": (128 * KIB, 256 * KIB, 0, 16 * GIB, 64e9),
     "dlp-m4": (128 * KIB, 256 * KIB, 2 * MIB, 16 * GIB, 128e9),
     "dlp-m16": (128 * KIB, 256 * KIB, 2 * MIB, 64 * GIB, 512e9),
     "diannao": (64 * 16 * 2 + 64 * 16 * 2, 64 * 256 * 2, 0, 4 * GIB, 32e9),
@@ -113,6 +116,22 @@ def test_units_are_sane(name: str) -> None:
     assert 1 <= knee / machine.dram.bandwidth_bytes_per_second <= 4000
     assert machine.dram.latency_cycles <= 1000
     assert (machine.clusters * machine.cores > 1) == (machine.sram is not None)
+
+
+def test_ddr4_differs_from_the_core_of_the_exercises_by_its_dram_alone() -> None:
+    machine, core = load_machine("dlp-s-ddr4"), load_machine("dlp-s")
+    rows, refresh = machine.dram.rows, machine.dram.refresh
+    assert rows is not None
+    assert refresh is not None
+    tick = 1 / 1600e6  # DDR4-3200: two transfers a tick
+    assert (rows.size_bytes, rows.banks) == (8 * 1024, 4 * 4)  # eight devices of 1 KiB; four groups of four
+    assert rows.miss_cycles == ceil((22 + 22) * tick * machine.clock_hz)
+    assert refresh.interval_cycles == floor(64e-3 / 8192 * machine.clock_hz)
+    assert refresh.duration_cycles == round(350e-9 * machine.clock_hz)
+    assert machine.dram.burst_bytes == 8 * 64 // 8
+    ideal = replace(machine.with_ideal_dram(), name=core.name, description=core.description, sources=core.sources)
+    assert replace(ideal, dram=replace(ideal.dram, burst_bytes=1)) == core
+    assert core.with_ideal_dram() is core
 
 
 def test_the_clusters_of_the_exercises() -> None:

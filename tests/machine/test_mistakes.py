@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tilework.errors import MachineError
@@ -193,3 +195,95 @@ def test_cores_may_go_without_sram() -> None:
     machine = from_toml(text)
     assert machine.sram is None
     assert machine.cores == 4
+
+
+DDR4 = to_toml(load_machine("dlp-s-ddr4")).replace("16 GiB", "256 MiB")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        (
+            "banks = 16",
+            "banks = 0",
+            "dram.rows.banks must be a whole number from 1 to 65536, not 0; write one such as 16",
+        ),
+        (
+            "miss_cycles = 28\n",
+            "",
+            "the key dram.rows.miss_cycles must be there, but is missing; add it, as in miss_cycles = 4",
+        ),
+        (
+            'size = "8 KiB"\n',
+            "",
+            "the key dram.rows.size must be there, but is missing; add it, as in size = '8 KiB'",
+        ),
+        (
+            '"8 KiB"',
+            "8192",
+            "dram.rows.size must be a size in bytes such as '8 KiB', not 8192; add the unit",
+        ),
+        (
+            "miss_cycles = 28",
+            'miss_cycles = "28 ns"',
+            "dram.rows.miss_cycles must be a whole number from 0 to 1000000, not '28 ns'; write one such as 4",
+        ),
+        (
+            "miss_cycles = 28",
+            "miss = 28",
+            "the keys in [dram.rows] must be among size, banks, miss_cycles, not 'miss'; rename or remove it",
+        ),
+        (
+            '"8 KiB"',
+            '"1000 B"',
+            "dram.rows.size must be a multiple of dram.burst_bytes, 64, not '1 KB'; change one of the two",
+        ),
+        (
+            "banks = 16\nmiss_cycles",
+            "banks = 65536\nmiss_cycles",
+            "dram.rows must have a row for each bank in dram.capacity, '256 MiB', not 65536 of '8 KiB'; "
+            "take fewer banks or shorter rows",
+        ),
+        (
+            "interval_cycles = 7812",
+            "interval_cycles = 350",
+            "dram.refresh.duration_cycles must be below interval_cycles, 350, not 350; change one of the two",
+        ),
+        (
+            "interval_cycles = 7812",
+            "interval_cycles = 0",
+            "dram.refresh.interval_cycles must be a whole number from 1 to 1000000, not 0; write one such as 7800",
+        ),
+        (
+            "interval_cycles = 7812\n",
+            "",
+            "the key dram.refresh.interval_cycles must be there, but is missing; add it, as in interval_cycles = 7800",
+        ),
+        (
+            "[dram.refresh]\ninterval_cycles = 7812\nduration_cycles = 350\n",
+            "[[dram.refresh]]\n",
+            "dram.refresh must be a table of keys, not [{}]; write it as [dram.refresh]",
+        ),
+        (
+            "[dram.refresh]\n",
+            "[dram.refreshing]\n",
+            "the keys in [dram] must be among capacity, bandwidth, latency_cycles, energy_per_byte, burst_bytes, rows, "
+            "refresh, not 'refreshing'; did you mean 'refresh'?",
+        ),
+    ],
+)
+def test_every_mistake_about_rows_and_refreshes_has_its_sentence(old: str, new: str, sentence: str) -> None:
+    assert DDR4.count(old) == 1
+    with pytest.raises(MachineError) as caught:
+        from_toml(DDR4.replace(old, new), "mine.toml")
+    assert str(caught.value) == f"mine.toml: {sentence}"
+
+
+def test_rows_and_refreshes_may_be_left_out() -> None:
+    rows = DDR4[DDR4.index("[dram.rows]") : DDR4.index("[dram.refresh]")]
+    refresh = DDR4[DDR4.index("[dram.refresh]") : DDR4.index("[nram]")]
+    dram = from_toml(DDR4).dram
+    assert from_toml(DDR4.replace(rows, "")).dram == replace(dram, rows=None)
+    assert from_toml(DDR4.replace(refresh, "")).dram == replace(dram, refresh=None)
+    assert not from_toml(DDR4.replace(refresh, "")).dram.is_ideal
+    assert from_toml(DDR4.replace(refresh, "").replace(rows, "")).dram.is_ideal

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tilework.machine.convert import from_dict, to_dict
 from tilework.machine.leaves import DTYPES, FUNCTIONS
 from tilework.machine.load import from_toml, load_machine, machine_hash, machine_names, to_toml
-from tilework.machine.machine import Control, Dram, Machine, Scratchpad, Sram, VectorUnit
+from tilework.machine.machine import Control, Dram, Machine, Refresh, Rows, Scratchpad, Sram, VectorUnit
 from tilework.machine.matrix import (
     DATAFLOWS,
     ConvolutionCore,
@@ -53,6 +53,15 @@ def matrix_units(draw: st.DrawFn) -> MatrixUnit:
 
 
 @st.composite
+def drams(draw: st.DrawFn) -> Dram:
+    burst, interval = draw(COUNTS), draw(st.integers(2, 1_000_000))
+    rows = st.builds(Rows, st.integers(1, 1 << 8).map(burst.__mul__), st.integers(1, 1 << 7), CYCLES)
+    refreshes = st.builds(Refresh, st.just(interval), st.integers(0, interval - 1))
+    some = draw(st.none() | rows), draw(st.none() | refreshes)
+    return Dram(4 << 30, draw(BANDWIDTHS), draw(CYCLES), draw(ENERGIES), burst, *some)
+
+
+@st.composite
 def machines(draw: st.DrawFn) -> Machine:
     cycles = draw(st.dictionaries(st.sampled_from(FUNCTIONS), st.integers(1, 1_000_000), max_size=4))
     srams = st.builds(Sram, SIZES, BANDWIDTHS, CYCLES, ENERGIES, COUNTS)
@@ -61,7 +70,7 @@ def machines(draw: st.DrawFn) -> Machine:
         description=draw(TEXT),
         sources=tuple(draw(st.lists(TEXT, max_size=3))),
         clock_hz=draw(st.floats(1, 1e12)),
-        dram=Dram(4 << 30, draw(BANDWIDTHS), draw(CYCLES), draw(ENERGIES), draw(COUNTS)),
+        dram=draw(drams()),
         nram=Scratchpad(draw(SIZES), draw(ENERGIES), draw(WIDTHS), draw(st.integers(0, 65536))),
         wram=Scratchpad(draw(SIZES), draw(ENERGIES), draw(WIDTHS)),
         matrix=draw(matrix_units()),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -77,3 +80,15 @@ def program() -> Callable[..., Program]:
         return replace(built, dram_bytes=packed.nbytes + 4096, **fields)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def fuzz() -> ModuleType:
+    """benchmarks/fuzz_simulator.py, whose programs contend for everything."""
+    path = Path(__file__).resolve().parents[2] / "benchmarks" / "fuzz_simulator.py"
+    spec = importlib.util.spec_from_file_location("fuzz_simulator", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

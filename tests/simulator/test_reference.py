@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
 from types import ModuleType
 
@@ -27,18 +25,6 @@ from tilework.simulator.timing import timing
 UNITS = ("load", "store", "matrix", "vector", "cast")
 DRAINS = ("sync", "barrier", "sload", "sstore", "end")
 PATIENCE = 2000  # no instruction here takes longer: a program that does nothing for so many cycles stands still
-
-
-@pytest.fixture(scope="session")
-def fuzz() -> ModuleType:
-    """benchmarks/fuzz_simulator.py, whose programs contend for everything."""
-    path = Path(__file__).resolve().parents[2] / "benchmarks" / "fuzz_simulator.py"
-    spec = importlib.util.spec_from_file_location("fuzz_simulator", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @dataclass

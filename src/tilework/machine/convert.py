@@ -9,7 +9,7 @@ import msgspec
 
 from tilework.errors import MachineError
 from tilework.machine.leaves import EVERY, Measure, Rates, Table, leaf
-from tilework.machine.machine import Control, Dram, Machine, Scratchpad, Sram, VectorUnit
+from tilework.machine.machine import Control, Dram, Machine, Refresh, Rows, Scratchpad, Sram, VectorUnit
 from tilework.machine.matrix import KINDS, MatrixUnit
 from tilework.machine.schema import (
     MATRIX_SECTIONS,
@@ -66,14 +66,17 @@ def to_dict(machine: Machine) -> dict[str, Any]:
 
 
 def _written(section: type[Section], part: object) -> dict[str, Any]:
-    """The keys of this section with what the data class's fields hold."""
+    """The keys of this section with what the data class's fields hold; of the tables in it, those that are there."""
     types = types_of(section)
-    return {key: text_of(types[key], getattr(part, name)) for key, name in keys_of(section).items()}
+    held = {key: getattr(part, name) for key, name in keys_of(section).items()}
+    return {key: text_of(types[key], value) for key, value in held.items() if value is not None}
 
 
 def text_of(wanted: Any, value: Any) -> Any:
     """A value of this type as the file writes it."""
     kind = (*get_args(wanted), wanted)[0]
+    if issubclass(kind, Section):
+        return _written(kind, value)
     if issubclass(kind, Measure):
         return print_quantity(kind.kind, value)
     if issubclass(kind, Table):
@@ -88,7 +91,7 @@ def _machine(f: MachineFile) -> Machine:
         description=str(f.description),
         sources=tuple(map(str, f.sources)),
         clock_hz=float(f.clock_hz),
-        dram=Dram(**values_of(f.dram)),
+        dram=_dram(f.dram),
         nram=Scratchpad(**values_of(f.nram)),
         wram=Scratchpad(**values_of(f.wram)),
         matrix=_matrix(f.matrix),
@@ -98,6 +101,15 @@ def _machine(f: MachineFile) -> Machine:
         cores=int(f.chip.cores),
         sram=None if f.sram is None else Sram(**{"ports": f.chip.cores + 1, **values_of(f.sram)}),
         transfer_bytes_per_cycle=int(f.transfer.bytes_per_cycle),
+    )
+
+
+def _dram(section: DramSection) -> Dram:
+    rows, refresh = section.rows, section.refresh
+    return Dram(
+        **values_of(section),
+        rows=None if rows is None else Rows(**values_of(rows)),
+        refresh=None if refresh is None else Refresh(**values_of(refresh)),
     )
 
 
@@ -137,4 +149,20 @@ def _contradiction(f: MachineFile) -> str | None:
     if EVERY not in energies and energies.keys() != rates.keys():
         wanted = f"matrix.energy_per_mac must have the dtypes of matrix.rates, {', '.join(rates)}"
         return f"{wanted}, not {', '.join(energies) or 'none'}; give one energy for each, or one for all"
+    return _contradiction_of_dram(f.dram)
+
+
+def _contradiction_of_dram(dram: DramSection) -> str | None:
+    rows, refresh = dram.rows, dram.refresh
+    if rows is not None:
+        size, most = print_quantity(SIZE, rows.size_bytes), print_quantity(SIZE, dram.capacity_bytes)
+        if rows.size_bytes % dram.burst_bytes:
+            wanted = f"dram.rows.size must be a multiple of dram.burst_bytes, {dram.burst_bytes}"
+            return f"{wanted}, not '{size}'; change one of the two"
+        if rows.size_bytes * rows.banks > dram.capacity_bytes:
+            wanted = f"dram.rows must have a row for each bank in dram.capacity, '{most}'"
+            return f"{wanted}, not {rows.banks} of '{size}'; take fewer banks or shorter rows"
+    if refresh is not None and refresh.duration_cycles >= refresh.interval_cycles:
+        wanted = f"dram.refresh.duration_cycles must be below interval_cycles, {refresh.interval_cycles}"
+        return f"{wanted}, not {refresh.duration_cycles}; change one of the two"
     return None

@@ -59,6 +59,10 @@ class ScratchpadSize(Size):
     kind = replace(SIZE, most="64 GiB")
 
 
+class RowSize(Size):
+    kind = replace(SIZE, example="8 KiB", most="1 GiB")
+
+
 class Bandwidth(Measure, float):
     kind = BANDWIDTH
 
@@ -108,6 +112,10 @@ class Cycles(Whole):
 
 class Rate(Cycles):
     least = 1
+
+
+class Interval(Rate):
+    example = "7800"
 
 
 class Products(Several):

@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tilework.machine.matrix import MatrixUnit
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The DRAM's banks, each with one row open at a time: a burst in another row takes `miss_cycles` more.
+
+    Consecutive rows of `size_bytes` lie in consecutive banks.
+    """
+
+    size_bytes: int
+    banks: int
+    miss_cycles: int
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """Once in `interval_cycles` the DRAM stands still for `duration_cycles`, and closes its rows."""
+
+    interval_cycles: int
+    duration_cycles: int
 
 
 @dataclass(frozen=True)
@@ -12,6 +32,7 @@ class Dram:
     """Off-chip memory: one channel shared by the loads and stores of all cores.
 
     A transfer moves whole bursts: each of its contiguous runs of bytes is rounded up to a multiple of `burst_bytes`.
+    Without `rows` and `refresh` it is ideal: where the bytes lie and when they are moved makes no difference.
     """
 
     capacity_bytes: int
@@ -19,6 +40,12 @@ class Dram:
     latency_cycles: int
     energy_per_byte_joules: float
     burst_bytes: int = 1
+    rows: Rows | None = None
+    refresh: Refresh | None = None
+
+    @property
+    def is_ideal(self) -> bool:
+        return self.rows is None and self.refresh is None
 
 
 @dataclass(frozen=True)
@@ -103,6 +130,10 @@ class Machine:
     def dtype(self) -> str:
         """The dtype that the matrix unit is stated for."""
         return self.matrix.dtypes[0]
+
+    def with_ideal_dram(self) -> Machine:
+        """The same machine without the DRAM's rows and refreshes; itself if it has none."""
+        return self if self.dram.is_ideal else replace(self, dram=replace(self.dram, rows=None, refresh=None))
 
     def macs_per_cycle(self, dtype: str | None = None) -> int:
         """Multiply-accumulates of one core's matrix unit at its peak, of its own dtype if none is named."""

@@ -18,8 +18,10 @@ from tilework.machine.leaves import (
     Energy,
     Frequency,
     FunctionCycles,
+    Interval,
     Name,
     Rates,
+    RowSize,
     ScratchpadSize,
     Several,
     Text,
@@ -36,6 +38,7 @@ NAMES = {  # of fields, which have their unit in it, and as the file writes them
     "energy_per_mac_joules": "energy_per_mac",
     "energy_per_operation_joules": "energy_per_operation",
     "power_watts": "power",
+    "size_bytes": "size",
 }
 
 
@@ -43,6 +46,17 @@ class Section(Struct, forbid_unknown_fields=True, rename=NAMES):
     """A table of the file, with the fields of its data class; a description is the meaning that the manual prints."""
 
     example: ClassVar[str] = "a table"
+
+
+class RowsSection(Section):
+    size_bytes: Annotated[RowSize, Meta(description="of a row, in which bursts follow each other without delay")]
+    banks: Annotated[Count, Meta(description="each has one row open; consecutive rows lie in consecutive banks")]
+    miss_cycles: Annotated[Cycles, Meta(description="what a burst takes more if its row isn't the open one")]
+
+
+class RefreshSection(Section):
+    interval_cycles: Annotated[Interval, Meta(description="from the beginning of one refresh to that of the next")]
+    duration_cycles: Annotated[Cycles, Meta(description="for which nothing is moved; all rows are closed")]
 
 
 class DramSection(Section):
@@ -55,6 +69,8 @@ class DramSection(Section):
     burst_bytes: Annotated[
         Count, Meta(description="each contiguous run of a transfer is rounded up to a multiple of it")
     ] = Count(1)
+    rows: RowsSection | None = None
+    refresh: RefreshSection | None = None
 
 
 class ScratchpadSection(Section):

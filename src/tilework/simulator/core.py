@@ -13,6 +13,7 @@ from heapq import heapreplace
 
 from tilework.errors import SimulationError
 from tilework.isa.instruction import QUEUES
+from tilework.simulator.dram import DramChannel
 from tilework.simulator.plan import (
     BARRIER,
     BRANCH,
@@ -90,6 +91,7 @@ def process(
     core: Core,
     resources: list[list[int]],
     last: list[int],
+    dram: DramChannel | None,
     *,
     fold: bool,
     sole: bool,
@@ -99,12 +101,14 @@ def process(
 ) -> Process:
     """Run the stream to its end, or until it has `limit` records; `last` is told which stream took a resource last.
 
-    `resources` are heaps of the cycles from which each channel or port is free. One long function on local variables,
+    `resources` are heaps of the cycles from which each channel or port is free, the DRAM's channel first; `dram` is
+    there if it isn't ideal. One long function on local variables,
     because a call per event would cost as much as the event.
     """
     plan, index, busy, queues, tokens, left = core.plan, core.index, core.busy, core.queues, core.tokens, core.left
     queue_of_place, kinds, numbers, partner = plan.queue, plan.kind, plan.number, plan.structure.partner
-    cycles, taken, foldable, passed = [cost.cycles for cost in plan.costs], plan.flow.taken, plan.foldable, core.passed
+    costs, taken, foldable, passed = plan.costs, plan.flow.taken, plan.foldable, core.passed
+    cycles = [cost.cycles for cost in costs]
     takes = [tuple((resources[resource], occupied) for resource, occupied in needs) for needs in plan.takes]
     units = tuple((unit, queues[unit]) for unit in sorted({*plan.queue} - {-1}))
     depth, records = plan.depth, core.records
@@ -146,6 +150,8 @@ def process(
                         heapreplace(heap, now + occupied)
                     last[0] = index
                     busy[unit] = now + cycles[head]
+                    if dram is not None and costs[head].channel_cycles:
+                        resources[0][0], busy[unit] = dram.take(index, head, now)
                 queue.popleft()
                 if record:
                     records.append((unit, now, max(now, busy[unit]), head))
@@ -153,7 +159,7 @@ def process(
         while kinds[place] == ENDLOOP:
             executed += 1
             if executed > budget:
-                raise SimulationError(_too_long(plan, place, budget))
+                raise SimulationError(_too_long(plan, place, budget, dram))
             left[-1] -= 1
             if fold and left[-1] and foldable[place]:
                 horizon, now = yield now, AT_LOOP, place, 0, False, decided
@@ -198,7 +204,7 @@ def process(
             continue
         executed += 1
         if executed > budget:
-            raise SimulationError(_too_long(plan, place, budget))
+            raise SimulationError(_too_long(plan, place, budget, dram))
         if unit < 0 and kind == BARRIER:
             horizon, now = yield now, AT_BARRIER, place, 0, False, decided
         passed[place] = now
@@ -240,9 +246,10 @@ def _stretches(plan: StreamPlan) -> dict[int, tuple[int, int]]:
     return found
 
 
-def _too_long(plan: StreamPlan, place: int, most: int) -> str:
+def _too_long(plan: StreamPlan, place: int, most: int, dram: DramChannel | None) -> str:
     who = f"{plan.stream.where(place)} ({plan.stream.instructions[place].mnemonic})"
+    advice = "simulate with folding" if dram is None else "take a machine whose DRAM is ideal"
     return (
         f"a simulation must end within {most} instructions of a stream done one by one, and at {who} it has not; "
-        "simulate with folding, lower the loops' counts or raise max_instructions"
+        f"{advice}, lower the loops' counts or raise max_instructions"
     )

@@ -11,6 +11,7 @@ from tilework.collection import no_collection
 from tilework.isa.program import Program
 from tilework.simulator import tables
 from tilework.simulator.busy import busy_cycles, busy_shares, by_stream, instruction_cycles
+from tilework.simulator.dram import DramTime
 from tilework.simulator.engine import execute
 from tilework.simulator.functional import decisions
 from tilework.simulator.layer_time import LayerTime, layer_time, least_cycles, peak_cycles
@@ -29,7 +30,8 @@ class Result:
     stream's own busy cycles. `compulsory_bytes` are the layers' inputs, weights and outputs once; `dram_bytes_bound`,
     which is more where the memory on chip is small, no program can save that computes layer by layer. `utilisation`
     compares with the peak of all these cores. `array_bound_cycles` is the bound on time for a matrix unit of this
-    shape. `instruction_cycles` says for each mnemonic how many executions took how many cycles.
+    shape. `instruction_cycles` says for each mnemonic how many executions took how many cycles. `dram_time` is there
+    where the DRAM has rows or refreshes.
     """
 
     cycles: int
@@ -53,14 +55,17 @@ class Result:
     instruction_counts: dict[str, int]
     instruction_cycles: dict[str, dict[int, int]]
     layers: tuple[LayerTime, ...]
+    dram_time: DramTime | None = None
 
     @property
     def energy_joules(self) -> float:
         return sum(self.energy.values())
 
     def to_dict(self) -> dict[str, Any]:
-        """The record of `tilework simulate --json`."""
+        """The record of `tilework simulate --json`; `dram_time` only where it is there."""
         record = asdict(self)
+        if self.dram_time is None:
+            del record["dram_time"]
         return record | {"energy_joules": self.energy_joules, "layers": list(record["layers"])}
 
     def to_dataframe(self) -> Any:
@@ -95,7 +100,7 @@ def simulate(
     layers = tuple(layer_time(layer, plan, run, machine) for layer in program.layers)
     bound = least_cycles(program.layers, [layer.mac_cycles for layer in layers], machine)
     cores = sum(stream.stream.role == "core" for stream in plan.streams)
-    busy, counts = busy_cycles(plan, machine), instruction_cycles(plan)
+    busy, counts = busy_cycles(run, machine), instruction_cycles(run)
     return Result(
         cycles=run.cycles,
         seconds=run.cycles / machine.clock_hz,
@@ -105,7 +110,7 @@ def simulate(
         cores=cores,
         busy_cycles=busy,
         units=busy_shares(busy, plan, run.cycles),
-        streams=by_stream(plan),
+        streams=by_stream(run),
         dram_bytes=cost.dram_bytes,
         sram_bytes=cost.sram_read + cost.sram_written,
         compulsory_bytes=sum(layer.compulsory_bytes for layer in program.layers),
@@ -118,6 +123,7 @@ def simulate(
         instruction_counts={name: sum(times.values()) for name, times in counts.items()},
         instruction_cycles=counts,
         layers=layers,
+        dram_time=run.dram.time() if run.dram else None,
     )
 
 

@@ -12,22 +12,29 @@ from dataclasses import dataclass
 from tilework.errors import SimulationError
 from tilework.isa.instruction import QUEUES
 from tilework.simulator.core import AT_BARRIER, AT_LOOP, CUT, ENDED, NEVER, PASSING, STUCK, Core, Process, process
+from tilework.simulator.dram import DramChannel, Taken
 from tilework.simulator.folding import Folds
 from tilework.simulator.plan import MAX_INSTRUCTIONS, Plan
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What the engine found: the program's cycles, and every stream with what it has passed and recorded."""
+    """What the engine found: the program's cycles, every stream with what it has passed and recorded, and the DRAM if
+    it isn't ideal."""
 
     cycles: int
     cores: tuple[Core, ...]
+    dram: DramChannel | None
+
+    def taken(self, stream: int) -> Taken:
+        """The cycles that the stream's transfers with DRAM really took; nothing where the DRAM is ideal."""
+        return self.dram.taken[stream] if self.dram else {}
 
 
 def execute(
     plan: Plan, *, fold: bool, record: bool = False, limit: int = 1 << 62, max_instructions: int = MAX_INSTRUCTIONS
 ) -> Run:
-    """Run the plan to its end, or until each stream has `limit` records.
+    """Run the plan to its end, or until each stream has `limit` records. Nothing is folded where the DRAM isn't ideal.
 
     Raises SimulationError for a program that stands still, leaves tokens, or executes more than `max_instructions` of
     a stream one by one.
@@ -35,17 +42,27 @@ def execute(
     cores = tuple(Core(index, stream) for index, stream in enumerate(plan.streams))
     resources = [[0], *([0] * plan.sram_ports for _ in range(plan.clusters))]
     last = [len(cores) - 1]
+    dram = None if plan.dram.is_ideal else DramChannel(plan)
+    fold = fold and dram is None
     folds = Folds(cores, resources, last) if fold else None
     running = [
         process(
-            core, resources, last, fold=fold, sole=len(cores) == 1, record=record, limit=limit, budget=max_instructions
+            core,
+            resources,
+            last,
+            dram,
+            fold=fold,
+            sole=len(cores) == 1,
+            record=record,
+            limit=limit,
+            budget=max_instructions,
         )
         for core in cores
     ]
     for each in running:
         next(each)
     _Chip(cores, running, last, folds).run()
-    return Run(max(core.now for core in cores), cores)
+    return Run(max(core.now for core in cores), cores, dram)
 
 
 @dataclass(slots=True)

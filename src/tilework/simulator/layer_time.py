@@ -71,7 +71,7 @@ def layer_time(layer: Layer, plan: Plan, run: Run, machine: Machine) -> LayerTim
         array_cycles=array,
         bound_cycles=max(peak, rest),
         array_bound_cycles=max(array, rest),
-        busy_cycles=busy_cycles(plan, machine, of_streams),
+        busy_cycles=busy_cycles(run, machine, of_streams),
     )
 
 

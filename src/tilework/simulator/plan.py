@@ -11,7 +11,7 @@ from tilework.isa.instruction import Instruction
 from tilework.isa.program import Layer, Program, Stream
 from tilework.isa.table import OPCODES
 from tilework.isa.validate import check_streams
-from tilework.machine.machine import Machine
+from tilework.machine.machine import Dram, Machine
 from tilework.simulator.scalar import Flow, control_flow
 from tilework.simulator.structure import Structure, analyse, queue_of
 from tilework.simulator.timing import Cost, timing
@@ -79,9 +79,10 @@ class StreamPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All streams of a program, and the ports of each cluster's SRAM."""
+    """All streams of a program, the DRAM, and the ports of each cluster's SRAM."""
 
     streams: tuple[StreamPlan, ...]
+    dram: Dram
     clusters: int
     sram_ports: int
 
@@ -99,6 +100,7 @@ class Plan:
         each = zip(streams, _starts(program), known, strict=True)
         return cls(
             tuple(StreamPlan.of(stream, machine, starts, flow, max_instructions) for stream, starts, flow in each),
+            machine.dram,
             machine.clusters,
             machine.sram.ports if machine.sram else 0,
         )

@@ -29,6 +29,7 @@ def totals(cost: Result, inferences: int = 1) -> str:
         ("MACs", f"{cost.macs:,}, {percent(cost.utilisation)} of {peak}"),
         ("busy", units),
         ("DRAM bytes", f"{cost.dram_bytes:,}{_share(cost.dram_bytes, cost.dram_bytes_bound)}"),
+        *_dram_rows(cost),
         ("energy", f"{quantity(cost.energy_joules, 'J')} ({parts})"),
         ("instructions", f"{cost.instructions:,} executed"),
     ]
@@ -40,6 +41,16 @@ def totals(cost: Result, inferences: int = 1) -> str:
             rows.insert(2, ("", f"{array} it is {cost.array_bound_cycles:,.0f} cycles"))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def _dram_rows(cost: Result) -> list[tuple[str, str]]:
+    """A line on rows and refreshes, where the DRAM isn't ideal."""
+    time = cost.dram_time
+    if time is None:
+        return []
+    bursts = time.row_hits + time.row_misses
+    rows = f"{time.row_misses:,} of {bursts:,} bursts open a row, {time.miss_cycles:,} cycles; " if bursts else ""
+    return [("DRAM rows" if rows else "DRAM", f"{rows}refresh {time.refresh_cycles:,} cycles")]
 
 
 def shown(cost: Result) -> list[str]:

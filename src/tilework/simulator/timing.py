@@ -104,17 +104,31 @@ def _cycles_per_byte(clock: float, bandwidth: float) -> tuple[int, int]:
     return (Fraction(clock) / Fraction(bandwidth)).as_integer_ratio()
 
 
-def burst_bytes(operand: Operand, extents: Sequence[int], burst: int) -> int:
-    """The bytes of the bursts that a DRAM operand takes: each of its contiguous runs in whole ones.
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """An operand's contiguous runs: the bytes of each, where the first begins relative to the operand's first element,
+    and the strides and extents of the loops over them, outermost first."""
 
-    A run begins as one element. The innermost loop not used yet whose stride, of either sign, is the run's length makes
-    it so many times as long, and so on; the other loops say how many runs there are.
-    """
-    run, loops = operand.element_bytes, list(zip(operand.strides, extents, strict=True))
-    while found := [loop for loop in loops if abs(loop[0]) == run and loop[1] > 1]:
-        loops.remove(found[-1])
-        run *= found[-1][1]
-    return -(-run // burst) * burst * prod(extent for _, extent in loops)
+    bytes: int
+    lowest: int
+    loops: tuple[tuple[int, int], ...]
+
+
+def runs_of(operand: Operand, extents: Sequence[int]) -> Runs:
+    """A run begins as one element. The innermost loop not used yet whose stride, of either sign, is the run's length
+    makes it so many times as long, and so on; the other loops say how many runs there are."""
+    size, lowest, loops = operand.element_bytes, 0, list(zip(operand.strides, extents, strict=True))
+    while found := [place for place, (stride, extent) in enumerate(loops) if abs(stride) == size and extent > 1]:
+        stride, extent = loops.pop(found[-1])
+        lowest += min(0, stride * (extent - 1))
+        size *= extent
+    return Runs(size, lowest, tuple(loops))
+
+
+def burst_bytes(operand: Operand, extents: Sequence[int], burst: int) -> int:
+    """The bytes of the bursts that a DRAM operand takes: each of its contiguous runs in whole ones."""
+    runs = runs_of(operand, extents)
+    return -(-runs.bytes // burst) * burst * prod(extent for _, extent in runs.loops)
 
 
 def array_shape(instruction: Instruction) -> tuple[int, int, int]:

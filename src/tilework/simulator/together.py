@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from tilework.simulator.cycle import Result
+from tilework.simulator.dram import DramTime
 
 
 def together(results: Sequence[Result]) -> Result:
@@ -44,7 +45,12 @@ def together(results: Sequence[Result]) -> Result:
         instruction_counts=_added(result.instruction_counts for result in results),
         instruction_cycles=_added(result.instruction_cycles for result in results),
         layers=tuple(layers),
+        dram_time=_dram_time([result.dram_time for result in results if result.dram_time]),
     )
+
+
+def _dram_time(times: Sequence[DramTime]) -> DramTime | None:
+    return DramTime(**_added(asdict(time) for time in times)) if times else None
 
 
 def _added(mappings: Iterable[Mapping[Any, Any]]) -> dict[Any, Any]:

@@ -65,6 +65,12 @@ class Toucher:
             change(self._registers)
             self._unknown.discard(result)
 
+    def address(self, operand: Operand, counters: tuple[int, ...]) -> int | None:
+        """Where the operand's first element lies in this iteration; None where that depends on an sload."""
+        if operand.register in self._unknown:
+            return None
+        return operand.address(counters) + (0 if operand.register is None else self._registers[operand.register])
+
     def touches(self, instruction: Instruction, counters: tuple[int, ...]) -> tuple[Touch, ...]:
         """What it reads and writes in this iteration of the loops around it."""
         descriptor = descriptor_of(instruction)
@@ -75,10 +81,9 @@ class Toucher:
 
     def _touch(self, operand: Operand, extents: Sequence[int], counters: tuple[int, ...], writes: bool) -> Touch:
         operand, extents = stored(operand, extents)
-        register = operand.register
-        if register in self._unknown:
+        address = self.address(operand, counters)
+        if address is None:
             return Touch(operand.memory, 0, EVERYWHERE, writes)
-        address = operand.address(counters) + (0 if register is None else self._registers[register])
         low, high = span(operand, extents)
         loops = tuple((s, n) for s, n in zip(operand.strides, extents, strict=True) if s and n > 1)
         return Touch(operand.memory, address + low, address + high, writes, address, (operand.element_bytes, loops))
