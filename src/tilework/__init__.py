@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from tilework.counting import load as load
     from tilework.counting import memory as memory
     from tilework.counting import roofline as roofline
+    from tilework.counting import scale as scale
+    from tilework.counting import scale_training as scale_training
+    from tilework.counting import serving_curve as serving_curve
+    from tilework.counting import training_curve as training_curve
     from tilework.errors import DataError as DataError
     from tilework.errors import NetworkError as NetworkError
     from tilework.executable import Executable as Executable
@@ -77,6 +81,7 @@ if TYPE_CHECKING:
     from tilework.report.market import draw_market as draw_market
     from tilework.report.races import draw_races as draw_races
     from tilework.report.roofline import draw_roofline as draw_roofline
+    from tilework.report.scaling import draw_scaling as draw_scaling
     from tilework.report.separation import draw_separation as draw_separation
     from tilework.report.tiles import draw_tiles as draw_tiles
     from tilework.report.trajectory import draw_paths as draw_paths
@@ -166,6 +171,7 @@ _EXPORTS = {  # name: where it is
     "draw_paths": "tilework.report.trajectory:draw_paths",
     "draw_races": "tilework.report.races:draw_races",
     "draw_roofline": "tilework.report.roofline:draw_roofline",
+    "draw_scaling": "tilework.report.scaling:draw_scaling",
     "draw_separation": "tilework.report.separation:draw_separation",
     "draw_tiles": "tilework.report.tiles:draw_tiles",
     "draw_utilisation": "tilework.report.utilisation:draw_utilisation",
@@ -213,8 +219,11 @@ _EXPORTS = {  # name: where it is
     "read_tfrecord": "tilework.train.data.tfrecord:read_tfrecord",
     "read_topology": "tilework.frontend.topology:read_topology",
     "roofline": "tilework.counting:roofline",
+    "scale": "tilework.counting:scale",
+    "scale_training": "tilework.counting:scale_training",
     "schedule": "tilework.train.schedules:schedule",
     "seeds_text": "tilework.repeats:seeds_text",
+    "serving_curve": "tilework.counting:serving_curve",
     "simulate": "tilework.simulator.cycle:simulate",
     "simulate_tiles": "tilework.simulator.tile_time:simulate_tiles",
     "simulate_topology": "tilework.simulator.layers:simulate_topology",
@@ -224,6 +233,7 @@ _EXPORTS = {  # name: where it is
     "tile_table": "tilework.simulator.tile_time:tile_table",
     "to_pixels": "tilework.pixels:to_pixels",
     "torch_operator": "tilework.frontend.from_torch:torch_operator",
+    "training_curve": "tilework.counting:training_curve",
     "training_step": "tilework.network.training:training_step",
     "unit_diagram": "tilework.isa.decoder:unit_diagram",
     "utilisation": "tilework.cost.utilisation:utilisation",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from tilework.cost.count import Count
 from tilework.cost.count import count as count_graph
 from tilework.cost.record import LAYER
 from tilework.errors import NetworkError
-from tilework.frontend.request import Request, Size, request
+from tilework.frontend.request import Asked, Request, Size, request
 from tilework.frontend.resolve import GraphSource, Source, open_source
 from tilework.network.blocks import Blocks, flat
 from tilework.network.graph import Graph
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from tilework.cost.formula import Formulas
     from tilework.cost.memory import Memory
     from tilework.cost.roofline import Roofline
+    from tilework.cost.serving import Serving
+    from tilework.cost.training_time import TrainingTime
+    from tilework.machine.accelerator import Accelerator
 
 USUAL = 16  # where nothing tells a symbol's usual size
 
@@ -133,11 +136,167 @@ def roofline(
     `count` takes. Raises what these raise, and MachineError where the machine's peak or bandwidth isn't known.
     """
     from tilework.cost.roofline import roofline as bound
+
+    return bound(load(network, *inputs, batch=batch, phase=phase, **named), _accelerator(machine), dtype)
+
+
+def scale(
+    network: Any,
+    machine: Any,
+    *inputs: Any,
+    batch: int = 1,
+    generate: int = 128,
+    watts: float | None = None,
+    price_per_hour: float | None = None,
+    check: bool = True,
+    **setup: Any,
+) -> Serving:
+    """How long answers take on devices that work together, how many a second there are, and what they cost.
+
+    `network`, `machine` and `inputs` are those of `roofline`, `setup` the fields of `cost.setup.Setup` (devices,
+    tensor, pipeline, data, link_bandwidth, dtype, compute_utilisation …). A language model given as hf:CONFIG reads a
+    prompt and then makes `generate` tokens, each as if it stood in their middle. `watts` and `price_per_hour` are of
+    one device. Raises MachineError for a setup that can't be; unless `check` is False, also where a device's memory is
+    too small.
+    """
+    return serving_curve(
+        network,
+        machine,
+        *inputs,
+        batch=batch,
+        generate=generate,
+        watts=watts,
+        price_per_hour=price_per_hour,
+        check=check,
+        **setup,
+    )[0]
+
+
+def serving_curve(
+    network: Any,
+    machine: Any,
+    *inputs: Any,
+    over: Sequence[int] = (),
+    batch: int = 1,
+    generate: int = 128,
+    watts: float | None = None,
+    price_per_hour: float | None = None,
+    check: bool = True,
+    **setup: Any,
+) -> tuple[Serving, ...]:
+    """`scale` with the layers shared by each of the numbers of devices in `over`, the network being read once."""
+    from tilework.cost.passes import DECODE, FORWARD, PREFILL, one_pass
+    from tilework.cost.serving import Serving
+    from tilework.cost.setup import Setup
+
+    if generate < 1 or batch < 1:
+        raise NetworkError("a batch and the tokens to generate must be at least 1; correct --batch or --generate")
+    known = _accelerator(machine)
+    setups = [Setup(**setup | {"tensor": n, "devices": None}) for n in over] or [Setup(**setup)]
+    where = [(one.rates(known), one.over(known)) for one in setups]
+    source, asked = _source(network), _request(inputs, {}, batch, "")
+    graph, later, prompt = _prompted(source, asked, generate)
+    graphs = {FORWARD: graph} if later is None else {PREFILL: graph, DECODE: flat(later)}
+    tokens = {"prompt": prompt, "generated": generate, "cached": prompt + generate // 2} if later else {}
+    return tuple(
+        Serving(
+            graph.name,
+            rates,
+            devices,
+            batch,
+            {name: one_pass(name, one, rates, devices) for name, one in graphs.items()},
+            **tokens,
+            watts=watts,
+            price=price_per_hour,
+        ).checked(check)
+        for rates, devices in where
+    )
+
+
+def _prompted(source: Source, asked: Request, generate: int) -> tuple[Graph, Graph | Blocks | None, int]:
+    """The graph of a prompt, that of the token in the middle of the answer (None: no language model), and how many
+    tokens the prompt has."""
+    graph = flat(source.at(asked))
+    prompt = next((t.shape[-1] for t in graph.inputs if t.dtype == "int64" and t.shape), 0)
+    others = tuple(item for item in asked.inputs if item.name != "seq")
+    middle = Asked("seq", (prompt + generate // 2,))
+    return graph, source.decoding(replace(asked, inputs=(*others, middle))), prompt
+
+
+def scale_training(
+    network: Any,
+    machine: Any,
+    *inputs: Any,
+    batch: int,
+    micro_batch: int | None = None,
+    optimizer: str = "adam",
+    recompute: bool = False,
+    overlap: bool = True,
+    check: bool = True,
+    **setup: Any,
+) -> TrainingTime:
+    """How long a training step of `batch` inputs takes on devices that work together; see `cost.training_time`.
+
+    `network`, `machine`, `inputs`, `setup` and `check` are those of `scale`, and so is what is raised.
+    """
+    return training_curve(
+        network,
+        machine,
+        *inputs,
+        batch=batch,
+        micro_batch=micro_batch,
+        optimizer=optimizer,
+        recompute=recompute,
+        overlap=overlap,
+        check=check,
+        **setup,
+    )[0]
+
+
+def training_curve(
+    network: Any,
+    machine: Any,
+    *inputs: Any,
+    batch: int,
+    over: Sequence[int] = (),
+    weak: bool = False,
+    check: bool = True,
+    micro_batch: int | None = None,
+    optimizer: str = "adam",
+    recompute: bool = False,
+    overlap: bool = True,
+    **setup: Any,
+) -> tuple[TrainingTime, ...]:
+    """`scale_training` on each of the numbers of devices in `over`, more copies of the network on more of them.
+
+    The batch stays the same (strong scaling), or with `weak` grows with the devices from what it is on the first.
+    """
+    from tilework.cost.setup import Setup
+    from tilework.cost.training_time import training_time
+
+    known, source, graphs = _accelerator(machine), _source(network), dict[int, Graph]()
+    setups = [Setup(**setup | {"devices": n, "data": None}) for n in over] or [Setup(**setup)]
+
+    def graph_of(size: int) -> Graph:
+        if size not in graphs:
+            graphs[size] = flat(source.at(_request(inputs, {}, size, "")))
+        return graphs[size]
+
+    found = []
+    for one in setups:
+        rates, devices = one.rates(known), one.over(known)
+        whole = batch * devices.number // (over[0] if weak else devices.number)
+        micro = min(micro_batch, max(1, whole // devices.data)) if micro_batch and over else micro_batch
+        step = training_time(graph_of, rates, devices, whole, micro, optimizer, recompute, overlap)
+        found.append(step.checked(check))
+    return tuple(found)
+
+
+def _accelerator(machine: Any) -> Accelerator:
     from tilework.machine.accelerator import Accelerator
     from tilework.machine.load import load_accelerator
 
-    found = machine if isinstance(machine, Accelerator) else load_accelerator(machine)
-    return bound(load(network, *inputs, batch=batch, phase=phase, **named), found, dtype)
+    return machine if isinstance(machine, Accelerator) else load_accelerator(machine)
 
 
 def _graph(

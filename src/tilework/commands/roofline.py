@@ -6,7 +6,8 @@ import click
 
 from tilework.commands.options import json_option, network_options, print_json
 from tilework.commands.progress import working
-from tilework.cost.roofline import BYTES, comparison, table
+from tilework.cost.roofline import comparison, table
+from tilework.cost.traffic import BYTES
 from tilework.counting import load
 from tilework.counting import roofline as bound
 from tilework.errors import MachineError

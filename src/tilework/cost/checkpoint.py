@@ -31,9 +31,9 @@ def segments(graph: Graph, checkpoint: str | int) -> tuple[Segment, ...]:
         return _runs(graph.nodes, [_at_depth(node.module, checkpoint) for node in graph.nodes])
     if checkpoint != BLOCKS:
         raise NetworkError(f"checkpoint must be {BLOCKS!r} or a depth of at least 1, not {checkpoint!r}")
-    numbered = [_numbered(node.module) for node in graph.nodes]
-    if any(numbered):
-        return _runs(graph.nodes, numbered)
+    names = [numbered(node.module) for node in graph.nodes]
+    if any(names):
+        return _runs(graph.nodes, names)
     size = max(1, ceil(len(graph.nodes) / (isqrt(len(graph.nodes)) or 1)))
     return _runs(graph.nodes, [str(place // size) for place in range(len(graph.nodes))])
 
@@ -43,7 +43,8 @@ def _at_depth(module: str, depth: int) -> str:
     return ".".join(parts[:depth]) if module and len(parts) >= depth else ""
 
 
-def _numbered(module: str) -> str:
+def numbered(module: str) -> str:
+    """The outermost part of a module path that ends in a number, such as layers.3; empty where there is none."""
     parts = module.split(".")
     return next((".".join(parts[: i + 1]) for i, part in enumerate(parts) if NUMBERED.fullmatch(part)), "")
 
@@ -97,7 +98,7 @@ def _recomputations(
     plan: GradientPlan, storages: Storages, parts: Sequence[Segment]
 ) -> Iterator[tuple[Segment, Recomputation]]:
     reads = {step.node.name: step.reads for step in plan.steps}
-    outer = _read_outside(plan.graph, storages, parts)
+    outer = read_outside(plan.graph, storages, parts)
     for part in parts:
         inside = {name for node in part for name in storages.made_by(node)} - outer
         wanted = {name for node in part for name in storages.read(reads.get(node.name, ())) if name in inside}
@@ -114,7 +115,7 @@ def _needed(storages: Storages, part: Segment, inside: set[str], wanted: set[str
     return needed[::-1]
 
 
-def _read_outside(graph: Graph, storages: Storages, parts: Sequence[Segment]) -> set[str]:
+def read_outside(graph: Graph, storages: Storages, parts: Sequence[Segment]) -> set[str]:
     """Storages that a node of another segment, or of none, reads, and those of the outputs."""
     place = {node.name: number for number, part in enumerate(parts) for node in part}
     outer = set(storages.read(graph.outputs))

@@ -5,8 +5,7 @@ CACM 52 (4), 2009. A layer takes at least max(operations / peak, bytes / bandwid
 
   operations  two for each multiply-accumulate; a peak is one of these alone, so that other operations take no time here
   bytes       the compulsory ones: the elements that the layer's nests touch of each of its inputs and weights, and
-              those of its output, each once. What only renames elements moves none; of what has no nests (a lookup, a
-              sort) at most as many elements of each input count as the output has.
+              those of its output, each once; see `cost.traffic`.
 
 Layers follow one another, so that their times add up. Were all layers fused, only the network's inputs, weights and
 outputs would move: no order of work beats that time.
@@ -14,28 +13,18 @@ outputs would move: no order of work beats that time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from tilework.cost.count import count
+from tilework.cost.traffic import BYTES, Moved, Traffic, element_bytes
 from tilework.errors import MachineError
 from tilework.machine.accelerator import Accelerator, rate_unit
-from tilework.network.extent import outputs_inside
-from tilework.network.graph import DTYPE_BYTES, FLOATING_BYTES, Graph, Node, Tensor
-from tilework.network.nest import Access, Nest
-from tilework.network.operations import OPERATIONS, Shape, expand
+from tilework.network.graph import Graph
 from tilework.plain import columns, percent, quantity, shorten
 
 COMPUTE, MEMORY, NOTHING = "compute", "memory", "nothing"
-BYTES = {  # of an element in a dtype that a peak may be of
-    **dict.fromkeys(("float64",), 8.0),
-    **dict.fromkeys(("float32", "tfloat32"), 4.0),
-    **dict.fromkeys(("float16", "bfloat16", "int16"), 2.0),
-    **dict.fromkeys(("float8", "int8"), 1.0),
-    **dict.fromkeys(("float4", "int4"), 0.5),
-}
 
 
 @dataclass(frozen=True)
@@ -143,7 +132,7 @@ def roofline(graph: Graph, machine: Accelerator, dtype: str | None = None) -> Ro
     The dtype is the machine's main one if none is given. Raises MachineError where the machine's peak in it, or its
     bandwidth, isn't known.
     """
-    chosen = _dtype(machine, dtype)
+    chosen = rate_dtype(machine, dtype)
     bandwidth = machine.memory.bandwidth_bytes_per_second
     if not bandwidth:
         raise MachineError(
@@ -154,17 +143,25 @@ def roofline(graph: Graph, machine: Accelerator, dtype: str | None = None) -> Ro
         return LayerBound(name, operation, 2 * macs, moved, 2 * macs / machine.peak[chosen], moved / bandwidth)
 
     rows = {row.name: row for row in count(graph).rows}
+    traffic = Traffic(graph)
+    moved = {node.name: traffic.of(node) for node in graph.nodes}
     layers = [
-        bound(node.name, node.label, rows[node.name].macs, _node_bytes(graph, node, chosen)) for node in graph.nodes
+        bound(
+            node.name,
+            node.label,
+            rows[node.name].macs,
+            _bytes(graph, moved[node.name].read, chosen) + _bytes(graph, {node.name: moved[node.name].written}, chosen),
+        )
+        for node in graph.nodes
     ]
-    weights = _total(graph.weights, chosen)
-    ends = {name: graph.tensors[name] for name in graph.outputs}
-    moved = weights + _total((*graph.inputs, *ends.values()), chosen)
-    fused = bound(graph.name, "network", sum(row.macs for row in rows.values()), moved)
+    weights = sum(t.elements * element_bytes(t, chosen) for t in graph.weights)
+    macs = sum(row.macs for row in rows.values())
+    fused = bound(graph.name, "network", macs, _bytes(graph, ends(traffic, moved), chosen))
     return Roofline(graph.name, machine, chosen, tuple(layers), fused, weights)
 
 
-def _dtype(machine: Accelerator, dtype: str | None) -> str:
+def rate_dtype(machine: Accelerator, dtype: str | None) -> str:
+    """The dtype asked for, or the machine's main one; raises MachineError where its peak in it isn't known."""
     known = [one for one in machine.peak if one in BYTES]
     if dtype is None and known:
         return known[0]
@@ -175,46 +172,18 @@ def _dtype(machine: Accelerator, dtype: str | None) -> str:
     return dtype
 
 
-def _element_bytes(tensor: Tensor, dtype: str) -> float:
-    return BYTES[dtype] if tensor.dtype in FLOATING_BYTES else DTYPE_BYTES[tensor.dtype]
+def _bytes(graph: Graph, moved: Mapping[str, float], dtype: str) -> float:
+    return sum(elements * element_bytes(graph.tensors[name], dtype) for name, elements in moved.items())
 
 
-def _total(tensors: Sequence[Tensor], dtype: str) -> float:
-    return sum(tensor.elements * _element_bytes(tensor, dtype) for tensor in tensors)
-
-
-def _node_bytes(graph: Graph, node: Node, dtype: str) -> float:
-    read = [graph.tensors[name] for name in node.inputs]
-    *touched, written = _touched(node.operation, tuple(t.shape for t in read), node.attributes)
-    most: dict[str, int] = {}
-    for tensor, elements in zip(read, touched, strict=True):
-        most[tensor.name] = max(elements, most.get(tensor.name, 0))
-    moved = {**most, node.name: written}
-    return sum(elements * _element_bytes(graph.tensors[name], dtype) for name, elements in moved.items())
-
-
-@lru_cache(maxsize=4096)
-def _touched(operation: str, shapes: tuple[Shape, ...], attributes: tuple[tuple[str, Any], ...]) -> tuple[int, ...]:
-    """The elements that an operation reads of each input, and those it writes, each once."""
-    row, expansion = OPERATIONS[operation], expand(operation, shapes, attributes)
-    if row.view or expansion.is_alias:
-        return (0,) * (len(shapes) + 1)
-    output = Tensor("o", expansion.shape).elements
-    if expansion.work is not None:
-        return (*(min(Tensor("x", shape).elements, output) for shape in shapes), output)
-    inputs = dict(zip(row.placeholders(len(shapes)), shapes, strict=True))
-    most = dict.fromkeys(inputs, 0)
-    for nest in expansion.nests:
-        for access in nest.reads:
-            if access.tensor in inputs:
-                most[access.tensor] = max(most[access.tensor], _inside(nest, access, inputs[access.tensor]))
-    return (*most.values(), output)
-
-
-def _inside(nest: Nest, access: Access, shape: Shape) -> int:
-    """The elements of its tensor that an access names."""
-    loops = tuple(loop for loop in nest.loops if loop[0] in access.loops())
-    return outputs_inside(Nest(loops, access, "+=", access), {access.tensor: shape})
+def ends(traffic: Traffic, moved: Mapping[str, Moved]) -> dict[str, float]:
+    """The elements of sources and outputs that move even if all layers are fused, by what each node moves."""
+    most: dict[str, float] = dict.fromkeys((tensor.name for tensor in traffic.graph.sources), 0.0)
+    for one in moved.values():
+        for name in one.read.keys() & most.keys():
+            most[name] = max(most[name], one.read[name])
+    outputs = {traffic.base.get(name, name) for name in traffic.graph.outputs}
+    return most | {name: moved[name].written for name in outputs & moved.keys()}
 
 
 HEAD = ("layer", "operation", "operations", "bytes", "op/B", "time", "bound by", "share")

@@ -50,10 +50,16 @@ class ConfigSource:
 
         if request.phase not in ("", *PHASES):
             raise NetworkError(f"the phase must be one of {', '.join(PHASES)}, not {request.phase!r}")
-        arguments = self._arguments(request)
         if request.phase == DECODE:
-            return trace_decoding(self.model, self.name, arguments)
-        return trace_blocks(self.model, name=self.name, reuse=request.reuse, **arguments)
+            found = self.decoding(request)
+            if found is None:
+                raise NetworkError(f"to decode, a model must keep what it has read, which {self.name} doesn't")
+            return found
+        return trace_blocks(self.model, name=self.name, reuse=request.reuse, **self._arguments(request))
+
+    def decoding(self, request: Request) -> Blocks | None:
+        """The graph of one token after `seq` cached ones; None for a model that keeps nothing."""
+        return trace_decoding(self.model, self.name, self._arguments(request))
 
     def facts(self, request: Request) -> dict[str, int]:
         """What tables of layers don't say of a language model; `cached_tokens` is how many `cache_bytes` hold.

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tilework.errors import NetworkError
-
 if TYPE_CHECKING:
     from tilework.network.blocks import Blocks
 
@@ -62,16 +60,16 @@ def filled_cache(model: torch.nn.Module, name: str, arguments: dict[str, Any]) -
     return None if owner is None else Cache(past, owner, dict(_places(_own(owner), "")), encoded)
 
 
-def trace_decoding(model: torch.nn.Module, name: str, arguments: dict[str, Any]) -> Blocks:
+def trace_decoding(model: torch.nn.Module, name: str, arguments: dict[str, Any]) -> Blocks | None:
     """One more token after those given; what was kept of these is among the graph's inputs.
 
-    Raises NetworkError for a model that keeps nothing.
+    None for a model that keeps nothing.
     """
     from tilework.frontend.from_torch import trace_blocks
 
     cache = filled_cache(model, name, arguments)
     if cache is None:
-        raise NetworkError(f"to decode, a model must keep what it has read, which {name} doesn't")
+        return None
     tokens = "input_ids" if cache.encoded is None else "decoder_input_ids"
     given: dict[str, Any] = {tokens: torch.empty((arguments[tokens].shape[0], 1), dtype=torch.int64, device="meta")}
     if cache.encoded is not None:

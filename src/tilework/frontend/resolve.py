@@ -27,6 +27,10 @@ class Source(Protocol):
         """The graph for the inputs asked for; raises NetworkError where the network cannot take them."""
         ...
 
+    def decoding(self, request: Request) -> Graph | Blocks | None:
+        """The graph of one more token, of a language model that keeps earlier ones; None for anything else."""
+        ...
+
     def usual(self, request: Request) -> dict[str, int]:
         """For each symbol of the request the size that usually stands there; those that nothing tells are left out."""
         ...
@@ -70,6 +74,10 @@ def open_source(spec: str) -> Source:
 
 class PlainSource:
     """A source of which its graph says everything."""
+
+    def decoding(self, request: Request) -> None:
+        """None: no language model with a cache."""
+        return
 
     def classes(self) -> dict[str, str] | None:
         """None: no torch modules."""

@@ -50,6 +50,10 @@ class ModuleSource:
             named = {name: _resized(value, request.batch_number) for name, value in named.items()}
         return trace_blocks(self.module, *positional, reuse=request.reuse, **named)
 
+    def decoding(self, request: Request) -> None:
+        """None: a cache is known of hf:CONFIG alone."""
+        return
+
     def usual(self, request: Request) -> dict[str, int]:
         """Nothing: a module says nothing of its inputs."""
         return {}
