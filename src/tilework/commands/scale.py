@@ -127,7 +127,8 @@ ONLY_TRAINING = ("micro_batch", "optimizer", "recompute", "no_overlap", "weak")
 
 def _training(options: dict[str, Any], batch: int) -> dict[str, Any]:
     kept = {name: value for name, value in options.items() if name not in ONLY_ANSWERS}
-    return {**kept, "overlap": not kept.pop("no_overlap"), "batch": batch}
+    overlap = not kept.pop("no_overlap")
+    return {**kept, "overlap": overlap, "batch": batch}
 
 
 def _answers(options: dict[str, Any], batch: int) -> dict[str, Any]:

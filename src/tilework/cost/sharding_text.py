@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 from tilework.cost.sharding import Exchange, Sharding, shard
 from tilework.errors import MachineError
+from tilework.network.gradient import gradient_plan
 from tilework.network.graph import Graph, Node
 from tilework.plain import columns
 
@@ -14,23 +16,24 @@ HEAD = ("layer", "times", "operation", "split loop", "weights split on", "output
 
 
 def sharding_rows(graph: Graph, ways: int) -> list[dict[str, Any]]:
-    """A row for each kind of layer that has weights or makes devices talk; numbers in names are left out.
+    """A row for each kind of layer that has weights or waits for other devices; numbers in names are left out.
 
     Raises MachineError for fewer than two devices.
     """
     if ways < 2:
         raise MachineError(f"a network is split over at least 2 devices, not {ways}; give --tensor 2 or more")
     sharding = shard(graph, ways)
+    given = {name for step in gradient_plan(graph).steps for name, _ in step.gives}
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     for node in graph.nodes:
-        if graph.weights_of(node) or node.name in sharding.exchanges or node.name in sharding.returns:
-            row = _row(graph, node, sharding)
+        if graph.weights_of(node) or node.name in sharding.exchanges:
+            row = _row(graph, node, sharding, given)
             same = rows.setdefault(tuple((name, str(value)) for name, value in row.items()), {**row, "times": 0})
             same["times"] += 1
     return list(rows.values())
 
 
-def _row(graph: Graph, node: Node, sharding: Sharding) -> dict[str, Any]:
+def _row(graph: Graph, node: Node, sharding: Sharding, given: Collection[str]) -> dict[str, Any]:
     division = sharding.divisions[node.name]
     return {
         "layer": re.sub(r"\d+", "*", node.name),
@@ -39,7 +42,7 @@ def _row(graph: Graph, node: Node, sharding: Sharding) -> dict[str, Any]:
         "weight_axes": [sharding.axes[t.name] for t in graph.weights_of(node) if t.name in sharding.axes],
         "output_axis": division.axis,
         "forward": [_told(one) for one in sharding.exchanges.get(node.name, ())],
-        "backward": [_told(one) for one in sharding.returns.get(node.name, ())],
+        "backward": [_told(one) for one in sharding.returns.get(node.name, ()) if one.tensor in given],
     }
 
 
