@@ -222,6 +222,8 @@ class _Work:
             if not axes and access.tensor in self.known:
                 return False
         if loop not in nest.output.loops():
+            if nest.kind != CONTRACTION:
+                return False  # rather make whole what a normalisation sums over than wait for every sum
             self.reduced[nest.output.tensor] = place
         self.loops[place] = loop
         return True
@@ -255,14 +257,14 @@ class _Work:
 
 
 def split_loop(index: Affine, extents: Mapping[str, int], ways: int) -> str | None:
-    """The loop that runs over an axis in `ways` equal parts, one after another; None where there is none.
+    """The outermost loop of an axis that can run in `ways` equal parts; None where there is none.
 
-    Of an index such as C*g+c it is the outer loop, if the inner ones stay within its step.
+    Of an index such as C*g+c it is g, or c where `ways` doesn't divide g; windows that overlap have none.
     """
-    if not index.terms:
-        return None
-    loop, step = max(index.terms, key=lambda term: term[1])
-    inner = [(name, c) for name, c in index.terms if name != loop]
-    if any(c < 0 for _, c in inner) or sum(c * (extents[name] - 1) for name, c in inner) >= step:
-        return None
-    return loop if step > 0 and extents[loop] % ways == 0 else None
+    step = 1
+    inner = sorted(((c, name) for name, c in index.terms if extents[name] > 1), key=lambda term: term[0])
+    for c, name in inner:
+        if c < step:
+            return None
+        step = c * extents[name]
+    return next((name for _, name in reversed(inner) if extents[name] % ways == 0), None)

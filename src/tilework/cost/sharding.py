@@ -70,6 +70,8 @@ def _state(tensor: Tensor, axes: Mapping[str, int], placed: set[str]) -> State:
 
 
 def _place(node: Node, found: Division, graph: Graph, axes: dict[str, int], placed: set[str]) -> None:
+    for place in found.gathered:
+        axes.pop(node.inputs[place], None)  # from here on it is whole
     for name, axis in zip(node.inputs, found.axes, strict=True):
         tensor = graph.tensors[name]
         if tensor.role != "value" and name not in placed and tensor.dtype in FLOATING_BYTES:

@@ -47,23 +47,19 @@ def _speed(axes: Any, numbers: Sequence[int], times: Sequence[float]) -> None:
     axes.set(xscale="log", yscale="log")
     axes.set_title("speed-up", loc="left", fontsize=10, color=INK)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
-        axis.set_minor_formatter(lambda value, _: "")
+        axis.set_ticks(numbers, [f"{number:,}" for number in numbers])
+        axis.set_ticks([], minor=True)
     axes.legend(frameon=False, fontsize=9)
 
 
 def _parts(axes: Any, numbers: Sequence[int], parts: Sequence[dict[str, float]]) -> None:
     base = [0.0] * len(numbers)
     names = [name for name in parts[0] if any(one[name] > 0 for one in parts)]
-    scale, unit = _unit(max(sum(one.values()) for one in parts))
     for name, colour in zip(names, COLOURS, strict=False):
-        heights = [one[name] / scale for one in parts]
+        heights = [100 * one[name] / sum(one.values()) for one in parts]
         axes.bar(range(len(numbers)), heights, bottom=base, color=colour, width=0.7, label=name)
         base = [below + height for below, height in zip(base, heights, strict=True)]
     axes.set_xticks(range(len(numbers)), [f"{number:,}" for number in numbers])
-    axes.set_title(f"time, {unit}", loc="left", fontsize=10, color=INK)
-    axes.legend(frameon=False, fontsize=9)
-
-
-def _unit(seconds: float) -> tuple[float, str]:
-    return next(((scale, unit) for scale, unit in ((1.0, "s"), (1e-3, "ms")) if seconds >= scale), (1e-6, "µs"))
+    axes.set_ylim(0, 100)
+    axes.set_title("share of the time, %", loc="left", fontsize=10, color=INK)
+    axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
