@@ -148,6 +148,6 @@ def activation_peak(work: Split, dtype: str) -> float:
         for name in storages.made_by(node):
             elements = storages.sizes[name] / DTYPE_BYTES[value.dtype]
             sizes[name] = ceil(elements * written * element_bytes(value, dtype))
-        if work.traffic.grown(node):
+        if node.name in work.traffic.grown:
             sizes[node.name] = 0
     return max(live_bytes(list(forward(storages)), sizes, ()))

@@ -180,8 +180,8 @@ def ends(traffic: Traffic, moved: Mapping[str, Moved]) -> dict[str, float]:
     """The elements of sources and outputs that move even if all layers are fused, by what each node moves."""
     most: dict[str, float] = dict.fromkeys((tensor.name for tensor in traffic.graph.sources), 0.0)
     for one in moved.values():
-        for name in one.read.keys() & most.keys():
-            most[name] = max(most[name], one.read[name])
+        for name, elements in traffic.sources(one.read).items():
+            most[name] = max(most[name], elements)
     outputs = {traffic.base.get(name, name) for name in traffic.graph.outputs}
     return most | {name: moved[name].written for name in outputs & moved.keys()}
 

@@ -121,7 +121,8 @@ def forward_times(work: Split, rates: Rates, devices: Devices) -> list[Time]:
         division, moved = work.sharding.divisions[node.name], work.moved[node.name]
         macs = division.macs if division.loops else rows[node.name].macs
         here = {**moved.read, node.name: moved.written}
-        edges = {name: left.pop(name) for name in here.keys() & left.keys()}
+        touched = {node.name, *work.traffic.sources(moved.read)}
+        edges = {name: left.pop(name) for name in touched & left.keys()}
         told = work.sharding.exchanges.get(node.name, ())
         size = work.bytes(here, rates.dtype)
         times.append(

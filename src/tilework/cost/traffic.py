@@ -41,7 +41,8 @@ class Moved:
 
 
 class Traffic:
-    """What the nodes of a graph move."""
+    """What the nodes of a graph move. `base` is the tensor behind each view, `grown` the input to which a node appends
+    in place, as nothing else reads it."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -52,14 +53,17 @@ class Traffic:
                 self.base[node.name] = self.base.get(node.inputs[0], node.inputs[0])
             for name in set(node.inputs):
                 readers[name] = readers.get(name, 0) + 1
-        self._alone = {t.name for t in graph.inputs if readers.get(t.name) == 1}
+        alone = {t.name for t in graph.inputs if readers.get(t.name) == 1}
+        self.grown = {
+            node.name: node.inputs[0] for node in graph.nodes if alone & set(node.inputs[:1]) and self._appends(node)
+        }
 
     def of(self, node: Node, shares: Sequence[float] | None = None, written: float = 1.0) -> Moved:
         """What a device moves that reads these shares of the node's inputs and writes that of its value."""
         tensors = self.graph.tensors
         shapes = tuple(tensors[name].shape for name in node.inputs)
         *touched, made = _touched(node.operation, shapes, node.attributes)
-        kept = self.grown(node)
+        kept = self.grown.get(node.name)
         views: dict[str, float] = {}
         most: dict[str, float] = {}
         for name, elements, share in zip(node.inputs, touched, shares or [1.0] * len(touched), strict=True):
@@ -73,12 +77,19 @@ class Traffic:
             read[base] = min(read[base] + count, most[base])
         return Moved(read, (made - (tensors[kept].elements if kept else 0)) * written)
 
-    def grown(self, node: Node) -> str | None:
-        """The input of the network to which a node appends in place, as nothing else reads it."""
-        if not node.inputs or node.inputs[0] not in self._alone:
-            return None
+    def _appends(self, node: Node) -> bool:
         shapes = tuple(self.graph.tensors[name].shape for name in node.inputs)
-        return node.inputs[0] if _appends(node.operation, shapes, node.attributes) else None
+        return _appends(node.operation, shapes, node.attributes)
+
+    def sources(self, read: Mapping[str, float]) -> dict[str, float]:
+        """The elements among those read that the network's sources hold, also where they have grown."""
+        tensors, found = self.graph.tensors, dict[str, float]()
+        for name, elements in read.items():
+            source = tensors[self.grown.get(name, name)]
+            if source.role != "value":
+                part = elements * source.elements / tensors[name].elements
+                found[source.name] = max(part, found.get(source.name, 0.0))
+        return found
 
 
 def _is_view(graph: Graph, node: Node) -> bool:
