@@ -36,7 +36,7 @@ def sharding_rows(graph: Graph, ways: int) -> list[dict[str, Any]]:
 def _row(graph: Graph, node: Node, sharding: Sharding, given: Collection[str]) -> dict[str, Any]:
     division = sharding.divisions[node.name]
     return {
-        "layer": re.sub(r"\d+", "*", node.name),
+        "layer": re.sub(r"(?<=\.)\d+(?=\.|$)|(?<=_)\d+$", "*", node.name),
         "operation": node.label,
         "loops": list(division.loops),
         "weight_axes": [sharding.axes[t.name] for t in graph.weights_of(node) if t.name in sharding.axes],
