@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from tilework.repeats import seeds_text as seeds_text
     from tilework.report.curves import draw_curves as draw_curves
     from tilework.report.market import draw_market as draw_market
+    from tilework.report.page.write import write_report as write_report
     from tilework.report.races import draw_races as draw_races
     from tilework.report.roofline import draw_roofline as draw_roofline
     from tilework.report.scaling import draw_scaling as draw_scaling
@@ -241,6 +242,7 @@ _EXPORTS = {  # name: where it is
     "with_cache": "tilework.simulator.cache:with_cache",
     "write_diagram": "tilework.isa.decoder_svg:write_diagram",
     "write_idx": "tilework.train.data.idx:write_idx",
+    "write_report": "tilework.report.page.write:write_report",
     "write_tfrecord": "tilework.train.data.tfrecord:write_tfrecord",
 }
 

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: where it is, what it does
     ),
     "map": ("tilework.commands.map:map", "The best program found for a matrix product, in the tile language."),
     "isa": ("tilework.commands.isa:isa", "The processor's instructions, and its decoder's state diagram."),
+    "report": ("tilework.commands.report:report", "One page that shows a network from layers to cycles."),
     "train": ("tilework.commands.train:train", "Trained weights, and how right they are, by a recipe."),
     "speedup": ("tilework.commands.speedup:speedup", "How much sooner methods of training reach an accuracy."),
     "networks": ("tilework.commands.networks:networks", "The networks known by name."),

@@ -31,12 +31,12 @@ def check_addresses(program: Program, dram_bytes: int) -> None:
     sizes = {"dram": dram_bytes, "nram": machine.nram.capacity_bytes, "wram": machine.wram.capacity_bytes}
     sizes["sram"] = machine.sram.capacity_bytes if machine.sram else 0
     for stream in program.streams:
-        for place, operand, low, high in _reached(stream):
+        for place, operand, low, high in reached(stream):
             if low < 0 or high > sizes[operand.memory]:
                 raise SimulationError(_complaint(stream, place, operand, (low, high), sizes[operand.memory]))
 
 
-def _reached(stream: Stream) -> Iterator[tuple[int, Operand, int, int]]:
+def reached(stream: Stream) -> Iterator[tuple[int, Operand, int, int]]:
     """Each operand's lowest byte and the one after its highest over all iterations, where they are known."""
     counts, certain = analyse(stream.instructions, stream.role).counts, _certain(stream.instructions)
     for place, instruction in enumerate(stream.instructions):
