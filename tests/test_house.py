@@ -24,7 +24,7 @@ LEVELS = (  # a folder may import those of the levels before its own, and itself
     {"network", "machine"},
     {"isa"},
     {"frontend", "cost", "compiler", "simulator", "train"},
-    {"executable", "counting", "mapping", "training"},
+    {"debug", "executable", "counting", "mapping", "training"},
     {"checking", "repeats"},
     {"explore", "report"},
     {"commands", "cli"},
@@ -46,6 +46,7 @@ USERS = {  # which files may import a package that isn't Python's own, by how th
     "pooch": ("train/data/",),
     "rich": ("commands/", "cost/"),
     "safetensors": ("frontend/weight_files.py",),
+    "textual": ("debug/app.py",),
     "torch": (
         "machine/measure.py",
         "frontend/from_torch",

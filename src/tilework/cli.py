@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: where it is, what it does
         "tilework.commands.simulate:simulate",
         "The exact time of an executable, of assembly text or of a program in the tile language.",
     ),
+    "debug": ("tilework.commands.debug:debug", "Step through a program, forward and back, and see why it waits."),
     "map": ("tilework.commands.map:map", "The best program found for a matrix product, in the tile language."),
     "isa": ("tilework.commands.isa:isa", "The processor's instructions, and its decoder's state diagram."),
     "report": ("tilework.commands.report:report", "One page that shows a network from layers to cycles."),

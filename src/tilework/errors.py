@@ -41,6 +41,10 @@ class SimulationError(TileworkError):
     """A program that does something the processor forbids while it runs."""
 
 
+class DebugError(TileworkError):
+    """A command of the debugger that does not exist, or that this program or machine has nothing for."""
+
+
 class TrainingError(TileworkError):
     """A recipe, a data set or a run of training that cannot go on."""
 

@@ -82,6 +82,19 @@ class Executable:
             values |= _host_values(step, taken) if isinstance(step, HostPart) else self._run(step, taken, done)
         return {name: values[name] for name in self.bundle.outputs}
 
+    def taken_by(self, program: Program, given: Mapping[str, Array]) -> dict[str, Array]:
+        """What one of the network's programs takes when the network runs on these inputs; the steps before it are run.
+
+        Raises NetworkError or SimulationError as `run` does.
+        """
+        values = dict(given)
+        for step in self.bundle.needed(values):
+            taken = {name: values[name] for name in reads(step)}
+            if step is program:
+                return taken
+            values |= _host_values(step, taken) if isinstance(step, HostPart) else self._run(step, taken, _ignored)
+        raise NetworkError(f"the program must be one that {self.bundle.name} needs for these inputs; take another")
+
     def _run(self, program: Program, taken: dict[str, Array], done: Callable[[object], None]) -> dict[str, Array]:
         return self._interpreters[id(program)].run(taken, done)
 
@@ -114,6 +127,10 @@ class Executable:
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(str(self))}</pre>"
+
+
+def _ignored(_: object) -> None:
+    return None
 
 
 def _counted(total: int, progress: LayerDone | None) -> Callable[[object], None]:

@@ -81,7 +81,7 @@ def test_everything_comes_back(path: Path) -> None:
     assert load_bundle(path).program == load_bundle(str(path)).program == PROGRAM
     shared = {"name", "machine", "facts"}
     assert shared < set(Manifest.__struct_fields__)
-    others = {"instructions", "others", "lines", "weights"}
+    others = {"instructions", "others", "lines", "labels", "weights"}
     assert set(ProgramStep.__struct_fields__) == {f.name for f in fields(Program)} - others - shared | {"streams"}
 
 

@@ -10,14 +10,12 @@ import click
 
 from tilework.commands.alternatives import cache_option, other_cores, parse_cache, window_option
 from tilework.commands.options import json_option, print_json
+from tilework.commands.programs import read_bundle, read_text
 from tilework.commands.segments import on_the_host
 from tilework.commands.timelines import Timeline, inputs_of, of_programs, of_tiles
 from tilework.errors import ProgramError, SimulationError
 from tilework.files import replacing
 from tilework.frontend.topology import read_topology
-from tilework.isa.assembly import parse_text
-from tilework.isa.bundle import Bundle
-from tilework.isa.container import load_bundle
 from tilework.isa.program import Program
 from tilework.isa.tile_language import parse_tiles
 from tilework.machine.load import load_machine
@@ -28,8 +26,6 @@ from tilework.simulator.layers import simulate_topology
 from tilework.simulator.tables import histogram as histogram_of
 from tilework.simulator.tile_time import simulate_tiles
 from tilework.simulator.together import together
-
-TEXT_BYTES = 1 << 28  # of DRAM, all 0, where the values of assembly text decide its time
 
 
 @click.command()
@@ -79,7 +75,7 @@ def simulate(
     detailed = {"--cycles": cycles, "--histogram": histogram, "--reads": bool(reads)}
     detailed |= {"--window": window is not None, "--cache": cache is not None}
     _check_options(kind, detailed, "a program of instructions", (".csv", ".tl"))
-    bundle = None if kind in (".csv", ".tl") else _bundle(file, machine)
+    bundle = None if kind in (".csv", ".tl") else read_bundle(file, machine)
     if bundle is None:
         name, cost, shown = (_topology if kind == ".csv" else _tiles)(file, machine)
     else:
@@ -126,7 +122,7 @@ def _topology(file: str, machine_name: str | None) -> tuple[str, Any, Any]:
 
 
 def _tiles(file: str, machine_name: str | None) -> tuple[str, Any, Timeline]:
-    program = parse_tiles(_text(file, "a program in the tile language"))
+    program = parse_tiles(read_text(file, "a program in the tile language"))
     machine = load_machine(machine_name or "dlp-s")
     return f"{Path(file).stem} on {machine.name}", simulate_tiles(program, machine), of_tiles(program, machine)
 
@@ -148,19 +144,3 @@ def _reads(program: Program, strict: bool) -> list[str]:
     if strict and found:
         raise SimulationError(found[0])
     return found
-
-
-def _bundle(file: str, machine: str | None) -> Bundle:
-    if file.endswith(".tile"):
-        return load_bundle(file, machine)
-    text = _text(file, "a .tile file or assembly text")
-    on = load_machine(machine or "dlp-s")
-    program = Program.of(Path(file).stem, on, parse_text(text), dram_bytes=min(on.dram.capacity_bytes, TEXT_BYTES))
-    return Bundle.of(program)
-
-
-def _text(file: str, what: str) -> str:
-    try:
-        return Path(file).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ProgramError(f"{file} must be {what} that can be read: {error}") from None

@@ -151,7 +151,8 @@ class _Section:
         if found := structure_problem(instructions):
             number = self.lines[found[0]] if self.lines else self.number
             raise AssemblyError(f"line {number}: {found[1]}")
-        return replace(self.header, instructions=instructions, lines=tuple(self.lines))
+        labels = tuple((label, place) for label, (place, _) in self.labels.items())
+        return replace(self.header, instructions=instructions, lines=tuple(self.lines), labels=labels)
 
     def _place(self, label: str, number: int) -> int:
         if label in self.labels:

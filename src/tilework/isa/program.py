@@ -71,7 +71,7 @@ class Stream:
     """What one processor of the chip executes: a core, or the mover of a cluster, which serves the cluster's SRAM.
 
     `index` is the core's number in its cluster, 0 for a mover. `lines` are the numbers of the lines of the assembly
-    text that the instructions were read from; empty if there was none.
+    text that the instructions were read from, `labels` the text's labels with their places; empty if there was none.
     """
 
     instructions: tuple[Instruction, ...]
@@ -79,6 +79,7 @@ class Stream:
     cluster: int = 0
     index: int = 0
     lines: tuple[int, ...] = field(default=(), repr=False, compare=False)
+    labels: tuple[tuple[str, int], ...] = field(default=(), repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -122,7 +123,7 @@ class Program:
     `instructions` are those of core 0 of cluster 0, `others` what the other cores and the movers execute. DRAM holds
     the packed weights in [0, weight_bytes), then activations up to `dram_bytes`. `weights` gives the packed weights'
     bytes when they are needed. `facts` are other things to show: the network's hash, where weights come from. `lines`
-    are those of `instructions` in the text that they were read from, if any.
+    and `labels` are those of `instructions` in the text that they were read from, if any.
     """
 
     name: str
@@ -137,15 +138,17 @@ class Program:
     facts: dict[str, Any] = field(default_factory=dict)
     others: tuple[Stream, ...] = ()
     lines: tuple[int, ...] = field(default=(), repr=False, compare=False)
+    labels: tuple[tuple[str, int], ...] = field(default=(), repr=False, compare=False)
     weights: Callable[[], npt.NDArray[np.uint8]] = field(default=no_weights, repr=False, compare=False)
 
     @classmethod
     def of(cls, name: str, machine: Machine, streams: Sequence[Stream], **fields: Any) -> Program:
         """The program of these streams, that of core 0 of cluster 0 first."""
         first, *others = streams
-        return cls(name, machine, first.instructions, others=tuple(others), lines=first.lines, **fields)
+        texts: dict[str, Any] = {"lines": first.lines, "labels": first.labels}
+        return cls(name, machine, first.instructions, others=tuple(others), **texts, **fields)
 
     @property
     def streams(self) -> tuple[Stream, ...]:
         """All streams, that of core 0 of cluster 0 first."""
-        return (Stream(self.instructions, lines=self.lines), *self.others)
+        return (Stream(self.instructions, lines=self.lines, labels=self.labels), *self.others)

@@ -45,7 +45,8 @@ class Core:
     """The state of a stream, which others may look at and move in time while it pauses.
 
     `left` are the iterations still to be done of each open loop. `passed` is the cycle in which control last passed
-    each instruction, `began` that in which it first passed the beginning of a layer, where jumps came back to it.
+    each instruction, `began` that in which it first passed the beginning of a layer, where jumps came back to it. In
+    `records` is what units and control did, in `issued` the cycle and the place of all that control passed.
     """
 
     index: int
@@ -57,6 +58,7 @@ class Core:
     passed: list[int] = field(default_factory=list)
     began: dict[int, int] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
+    issued: list[tuple[int, int]] = field(default_factory=list)
     pause: Pause = (0, 0, 0, 0, False, 0)
 
     def __post_init__(self) -> None:
@@ -111,7 +113,7 @@ def process(
     cycles = [cost.cycles for cost in costs]
     takes = [tuple((resources[resource], occupied) for resource, occupied in needs) for needs in plan.takes]
     units = tuple((unit, queues[unit]) for unit in sorted({*plan.queue} - {-1}))
-    depth, records = plan.depth, core.records
+    depth, records, issued = plan.depth, core.records, core.issued
     stretches = _stretches(plan) if fold and sole and not record else {}
     known: dict[tuple[int, tuple[int, ...]], tuple[int, int, list[int], list[int]]] = {}
     begun: tuple[tuple[int, tuple[int, ...]], int, int, int] | None = None
@@ -165,6 +167,7 @@ def process(
                 horizon, now = yield now, AT_LOOP, place, 0, False, decided
             passed[place] = now
             if record:
+                issued.append((now, place))
                 records.append((CONTROL, now, now, place))
             if left[-1]:
                 place = partner[place] + 1
@@ -208,6 +211,8 @@ def process(
         if unit < 0 and kind == BARRIER:
             horizon, now = yield now, AT_BARRIER, place, 0, False, decided
         passed[place] = now
+        if record:
+            issued.append((now, place))
         if unit < 0:
             if record:
                 records.append((CONTROL, now, now + cycles[place], place))

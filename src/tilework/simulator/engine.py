@@ -20,11 +20,12 @@ from tilework.simulator.plan import MAX_INSTRUCTIONS, Plan
 @dataclass(frozen=True, slots=True)
 class Run:
     """What the engine found: the program's cycles, every stream with what it has passed and recorded, and the DRAM if
-    it isn't ideal."""
+    it isn't ideal; if the program stood still or left tokens, the sentence that says so."""
 
     cycles: int
     cores: tuple[Core, ...]
-    dram: DramChannel | None
+    dram: DramChannel | None = None
+    problem: str = ""
 
     def taken(self, stream: int) -> Taken:
         """The cycles that the stream's transfers with DRAM really took; nothing where the DRAM is ideal."""
@@ -39,6 +40,16 @@ def execute(
     Raises SimulationError for a program that stands still, leaves tokens, or executes more than `max_instructions` of
     a stream one by one.
     """
+    run = attempt(plan, fold=fold, record=record, limit=limit, max_instructions=max_instructions)
+    if run.problem:
+        raise SimulationError(run.problem)
+    return run
+
+
+def attempt(
+    plan: Plan, *, fold: bool, record: bool = False, limit: int = 1 << 62, max_instructions: int = MAX_INSTRUCTIONS
+) -> Run:
+    """As `execute`, but for a program that stands still or leaves tokens a run with its `problem`."""
     cores = tuple(Core(index, stream) for index, stream in enumerate(plan.streams))
     resources = [[0], *([0] * plan.sram_ports for _ in range(plan.clusters))]
     last = [len(cores) - 1]
@@ -61,8 +72,8 @@ def execute(
     ]
     for each in running:
         next(each)
-    _Chip(cores, running, last, folds).run()
-    return Run(max(core.now for core in cores), cores, dram)
+    problem = _Chip(cores, running, last, folds).run()
+    return Run(max(core.now for core in cores), cores, dram, problem)
 
 
 @dataclass(slots=True)
@@ -74,8 +85,11 @@ class _Chip:
     last: list[int]
     folds: Folds | None
 
-    def run(self) -> None:
-        """Until all have ended; `nows` are the cycles of the streams that can go on by themselves."""
+    def run(self) -> str:
+        """Until all have ended; returns what is wrong then, or nothing.
+
+        `nows` are the cycles of the streams that can go on by themselves.
+        """
         nows = [0] * len(self.cores)
         while (now := min(nows)) != NEVER:
             core = self.cores[nows.index(now)] if nows.count(now) == 1 else self._first(nows, now)
@@ -89,7 +103,7 @@ class _Chip:
                     nows[met.index] = met.now
             elif core.runs:
                 nows[core.index] = core.now
-        self._check_end()
+        return self._problem()
 
     def _first(self, nows: list[int], now: int) -> Core:
         """Of the streams at this cycle, the one whose round comes first, then whose turn it is."""
@@ -112,15 +126,13 @@ class _Chip:
         cluster = core.plan.stream.cluster
         return [other for other in self.cores if _scope(core) == "chip" or other.plan.stream.cluster == cluster]
 
-    def _check_end(self) -> None:
+    def _problem(self) -> str:
         whys = {core.pause[1] for core in self.cores}
         if CUT in whys:
-            return
+            return ""
         if whys != {ENDED}:
-            raise SimulationError(self._deadlock())
-        for core in self.cores:
-            if any(core.tokens):
-                raise SimulationError(_left_over(core))
+            return self._deadlock()
+        return next((_left_over(core) for core in self.cores if any(core.tokens)), "")
 
     def _deadlock(self) -> str:
         now = max(core.now for core in self.cores if core.pause[1] != ENDED)

@@ -75,14 +75,12 @@ class Interpreter:
 
     def run(self, inputs: Mapping[str, Array], progress: Progress | None = None) -> dict[str, Array]:
         """As the function `run`; every run starts from memories that hold 0 but for the weights."""
-        _check_inputs(self.program, inputs)
         if self._used:  # fresh memory is 0 already, and untouched pages cost nothing
             self.state.clear()
         self._used = True
-        for port in self.program.inputs:
-            values = _stored_values(inputs[port.name], port.dtype)
-            _elements(self.state, port, writes=True)[...] = values.transpose(port.order)
-            if self._shadow is not None:
+        place_inputs(self.state, self.program, inputs)
+        if self._shadow is not None:
+            for port in self.program.inputs:
                 self._shadow.input(port, _elements(self._shadow.state, port))
         passed = _layers_done(self.program.layers, progress) if progress else None
         first, *others = self.decoders
@@ -136,12 +134,28 @@ class Interpreter:
             )
 
     def _read(self, port: Port) -> Array:
-        inverse = [port.order.index(axis) for axis in range(len(port.order))]
         if self._shadow is not None:
             self._shadow.output(port, _elements(self._shadow.state, port))
-        stored = _elements(self.state, port).transpose(inverse)
-        values = stored if port.dtype == "int32" else to_float32(stored, port.dtype)
-        return np.array(values, order="C")
+        return port_values(self.state, port)
+
+
+def place_inputs(state: State, program: Program, inputs: Mapping[str, Array]) -> None:
+    """Write the inputs, rounded to their ports' dtypes, where the program finds them.
+
+    Raises SimulationError for inputs other than the program's, or of other shapes.
+    """
+    _check_inputs(program, inputs)
+    for port in program.inputs:
+        values = _stored_values(inputs[port.name], port.dtype)
+        _elements(state, port, writes=True)[...] = values.transpose(port.order)
+
+
+def port_values(state: State, port: Port) -> Array:
+    """The port's tensor in its logical shape as it now lies in DRAM: float32, or int32 where the port is."""
+    inverse = [port.order.index(axis) for axis in range(len(port.order))]
+    stored = _elements(state, port).transpose(inverse)
+    values = stored if port.dtype == "int32" else to_float32(stored, port.dtype)
+    return np.array(values, order="C")
 
 
 def _scope(barrier: Barrier | None) -> str | None:
