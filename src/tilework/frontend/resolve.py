@@ -115,7 +115,7 @@ class ZooSource(GraphSource):
     def at(self, request: Request) -> Graph:
         """The network for an input of this shape."""
         _refuse_phase(request, self.graph.name)
-        (own,) = self.graph.inputs
+        own, *_ = self.graph.inputs  # the shapes of others follow from its
         batch, *shape = shapes(self.graph.name, {own.name: own.shape}, request)[own.name]
         return self.graph if (batch, *shape) == own.shape else network(self.graph.name, batch, tuple(shape))
 

@@ -12,6 +12,15 @@ from functools import partial
 from typing import Any
 
 from tilework.errors import NetworkError
+from tilework.frontend.zoo_cambricon import (
+    boltzmann,
+    framewise_lstm,
+    hopfield,
+    rbm,
+    rnn,
+    sigmoid_layers,
+    som,
+)
 from tilework.frontend.zoo_networks import (
     alexnet,
     alexnet_torchvision,
@@ -28,6 +37,7 @@ from tilework.network.operations import Shape
 
 IMAGENET: Shape = (3, 224, 224)
 MLP_SIZES = (784, 300, 100, 10)
+AUTOENCODER = (320, 200, 100, 50, 10)
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,11 @@ def _resnet_v1(layers: int, blocks: tuple[int, ...]) -> ZooEntry:
         f"{layers} weighted layers in bottleneck residual blocks, stride in the first 1x1 as in the paper (v1)",
         "He et al., Deep Residual Learning for Image Recognition, CVPR 2016, table 1",
     )
+
+
+def _cambricon(name: str, build: Callable[..., Graph], shape: Shape, description: str, **options: Any) -> ZooEntry:
+    source = "Liu et al., Cambricon: An Instruction Set Architecture for Neural Networks, ISCA 2016, table III"
+    return ZooEntry(name, build, shape, description, source, options)
 
 
 def _table(entries: Iterable[ZooEntry]) -> dict[str, ZooEntry]:
@@ -167,6 +182,31 @@ NETWORKS: dict[str, ZooEntry] = _table(
             "Radford et al., Language Models are Unsupervised Multitask Learners, 2019, table 2",
             {"layers": 12},
         ),
+        _cambricon(
+            "cambricon_mlp",
+            partial(sigmoid_layers, sizes=(64, 150, 150, 14)),
+            (64,),
+            "fully connected layers of 150, 150 and 14 neurons, each with a sigmoid",
+        ),
+        _cambricon(
+            "cambricon_rnn", rnn, (10, 26), "recurrent layer of 93 neurons, one of 61 classes in each of 10 frames"
+        ),
+        _cambricon(
+            "cambricon_lstm", framewise_lstm, (10, 26), "LSTM of 93 cells, one of 61 classes in each of 10 frames"
+        ),
+        _cambricon(
+            "autoencoder", partial(sigmoid_layers, sizes=AUTOENCODER), AUTOENCODER[:1], "layers trained as autoencoders"
+        ),
+        _cambricon(
+            "sparse_autoencoder",
+            partial(sigmoid_layers, sizes=AUTOENCODER),
+            AUTOENCODER[:1],
+            "the same; what makes it sparse is a term of its loss in training",
+        ),
+        _cambricon("boltzmann", boltzmann, (500,), "a step of a Boltzmann machine with 500 hidden units", hidden=500),
+        _cambricon("rbm", rbm, (500,), "a Gibbs step of a restricted Boltzmann machine", hidden=500),
+        _cambricon("som", som, (64,), "self-organising map: which of its neurons is nearest", neurons=36),
+        _cambricon("hopfield", hopfield, (100,), "Hopfield network: its state after some steps", steps=10),
     )
 )
 

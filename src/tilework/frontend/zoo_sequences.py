@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tilework.frontend.zoo_layers import conv, layer_norm, linear, probabilities
+from tilework.frontend.zoo_layers import conv, layer_norm, linear, lstm_states, probabilities
 from tilework.network.graph import Graph, GraphBuilder
 from tilework.network.operations import Shape
 
@@ -15,33 +15,9 @@ def lstm(name: str, shape: Shape, hidden: int = 256, classes: int = 10) -> Graph
 
     The state after the last step is classified by a linear layer.
     """
-    batch, steps, features = shape
     g = GraphBuilder(name)
-    x = g.input("x", shape)
-    own, recurrent = (
-        g.weight(f"rnn.weight_{k}_l0", (4 * hidden, size)) for k, size in (("ih", features), ("hh", hidden))
-    )
-    own_bias, recurrent_bias = (g.weight(f"rnn.bias_{k}_l0", (4 * hidden,)) for k in ("ih", "hh"))
-    inputs = g.node("rnn.inputs", "linear", x, own, own_bias)
-    h = c = g.node("rnn.zeros", "pointwise", what="zeros", body="0", shape=(batch, hidden))
-    for i in range(steps):
-        place = f"rnn.{i}"
-        step = g.node(f"{place}.step", "slice", inputs, axis=1, start=i, size=1)
-        step = g.node(f"{place}.x", "reshape", step, shape=(batch, 4 * hidden))
-        gates = g.node(f"{place}.gates", "add", step, g.node(f"{place}.h", "linear", h, recurrent, recurrent_bias))
-        h, c = _cell(g, place, gates, c, hidden)
-    return probabilities(g, linear(g, "fc", h, (hidden, classes)))
-
-
-def _cell(g: GraphBuilder, place: str, gates: str, c: str, hidden: int) -> tuple[str, str]:
-    """The next output and state of a cell, from its four gates [N,4*hidden] in torch's order."""
-    values = []
-    for k, (part, function) in enumerate((("i", "sigmoid"), ("f", "sigmoid"), ("g", "tanh"), ("o", "sigmoid"))):
-        cut = g.node(f"{place}.{part}_cut", "slice", gates, axis=1, start=k * hidden, size=hidden)
-        values.append(g.node(f"{place}.{part}", function, cut))
-    i, f, new, o = values
-    c = g.node(f"{place}.c", "pointwise", f, c, i, new, what="cell", body="x0 * x1 + x2 * x3")
-    return g.node(f"{place}.out", "mul", o, g.node(f"{place}.tanh", "tanh", c)), c
+    *_, last = lstm_states(g, g.input("x", shape), shape, hidden)
+    return probabilities(g, linear(g, "fc", last, (hidden, classes)))
 
 
 def encoder(name: str, shape: Shape, heads: int = 8, feedforward: int = 2048) -> Graph:
