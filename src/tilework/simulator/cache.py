@@ -92,6 +92,10 @@ def with_cache(program: Program, cache: Cache, inputs: Mapping[str, Array] | Non
     registers or compressed weights, and one that is too long.
     """
     plan, machine = plan_of(program, inputs), program.machine
+    if not plan.dram.is_ideal:
+        raise SimulationError(
+            f"a cache is tried beside an ideal DRAM, and that of {program.machine.name} has rows or refreshes; take a machine without"
+        )
     if len(plan.streams) != 1:
         raise SimulationError(
             f"a cache is tried on a program of one stream, not on one of {len(plan.streams)}; take one core"

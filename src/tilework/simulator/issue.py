@@ -62,6 +62,10 @@ def out_of_order(
     if window < 1:
         raise SimulationError(f"a window must hold 1 instruction or more, not {window}; give a larger one")
     plan = plan_of(program, inputs)
+    if not plan.dram.is_ideal:
+        raise SimulationError(
+            f"out-of-order issue is timed beside an ideal DRAM, and that of {program.machine.name} has rows or refreshes; take a machine without"
+        )
     if len(plan.streams) != 1:
         raise SimulationError(
             f"out-of-order issue is timed for a program of one stream, not of {len(plan.streams)}; take one core"

@@ -140,18 +140,18 @@ def _chosen(method: str, rate: float, batch: int, epochs: int) -> str:
 
 
 def tuned(course: Course, recipes: Sequence[Recipe], seeds: int, progress: Progress) -> Recipe:
-    """The recipe that reaches its target soonest, by the mean seconds over tuning seeds; a miss counts twice its time.
+    """The recipe that reaches its target with the most of the tuning seeds, and among those the soonest.
 
     Where none reaches it, the one of the highest accuracy.
     """
     if len(recipes) == 1:
         return recipes[0]
-    best, least = recipes[0], (float("inf"), 0.0)
+    best, least = recipes[0], (seeds, float("inf"), 0.0)
     for recipe in recipes:
-        found = list(_trial(course, recipe, seeds, PATIENCE * least[0]))
-        hit = any(run.reached for run in found)
-        seconds = sum(run.seconds * (1 if run.reached else 2) for run in found) / len(found)
-        score = (seconds if hit else float("inf"), -float(np.mean([run.validation for run in found])))
+        found = list(_trial(course, recipe, seeds, float("inf") if least[0] else PATIENCE * least[1]))
+        reached = [run.seconds for run in found if run.reached]
+        soonest = sum(reached) / len(reached) if reached else float("inf")
+        score = (seeds - len(reached), soonest, -float(np.mean([run.validation for run in found])))
         progress(f"{_chosen(recipe.method, recipe.rate, recipe.batch, recipe.epochs)}: {_told(found)}")
         if score < least:
             best, least = recipe, score
