@@ -94,7 +94,8 @@ def with_cache(program: Program, cache: Cache, inputs: Mapping[str, Array] | Non
     plan, machine = plan_of(program, inputs), program.machine
     if not plan.dram.is_ideal:
         raise SimulationError(
-            f"a cache is tried beside an ideal DRAM, and that of {program.machine.name} has rows or refreshes; take a machine without"
+            f"a cache is tried beside an ideal DRAM, and that of {program.machine.name} has rows or refreshes; "
+            "take a machine without"
         )
     if len(plan.streams) != 1:
         raise SimulationError(
