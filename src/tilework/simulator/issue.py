@@ -64,8 +64,8 @@ def out_of_order(
     plan = plan_of(program, inputs)
     if not plan.dram.is_ideal:
         raise SimulationError(
-            f"out-of-order issue is timed beside an ideal DRAM, and that of {program.machine.name} has rows or refreshes; "
-            "take a machine without"
+            f"out-of-order issue is timed beside an ideal DRAM, and that of {program.machine.name} has rows or "
+            "refreshes; take a machine without"
         )
     if len(plan.streams) != 1:
         raise SimulationError(
