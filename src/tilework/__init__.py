@@ -85,6 +85,8 @@ if TYPE_CHECKING:
     from tilework.report.scaling import draw_scaling as draw_scaling
     from tilework.report.separation import draw_separation as draw_separation
     from tilework.report.tiles import draw_tiles as draw_tiles
+    from tilework.report.timeline import Bar as Bar
+    from tilework.report.timeline import draw_timeline as draw_timeline
     from tilework.report.trajectory import draw_paths as draw_paths
     from tilework.report.utilisation import draw_utilisation as draw_utilisation
     from tilework.simulator.cache import Cache as Cache
@@ -128,6 +130,7 @@ __version__ = "0.1.0"
 _EXPORTS = {  # name: where it is
     "Accelerator": "tilework.machine.accelerator:Accelerator",
     "Assignment": "tilework.mapping:Assignment",
+    "Bar": "tilework.report.timeline:Bar",
     "Batches": "tilework.train.data.batches:Batches",
     "Cache": "tilework.simulator.cache:Cache",
     "Data": "tilework.train.sources:Data",
@@ -175,6 +178,7 @@ _EXPORTS = {  # name: where it is
     "draw_scaling": "tilework.report.scaling:draw_scaling",
     "draw_separation": "tilework.report.separation:draw_separation",
     "draw_tiles": "tilework.report.tiles:draw_tiles",
+    "draw_timeline": "tilework.report.timeline:draw_timeline",
     "draw_utilisation": "tilework.report.utilisation:draw_utilisation",
     "eager": "tilework.train.eager:eager",
     "events": "tilework.simulator.timeline:events",
