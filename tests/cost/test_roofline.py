@@ -76,6 +76,39 @@ def test_bytes_are_what_a_convolution_touches(size: int, kernel: int, stride: in
     assert layer.operations == 2 * 2 * channels * kernel**2 * out**2
 
 
+def test_heads_that_are_shared_are_read_once() -> None:
+    """Keys [1,2,6,4] that two queries each use, through an expansion and a reshape."""
+    build = GraphBuilder("heads")
+    query, key = build.input("q", (1, 4, 1, 4)), build.input("k", (1, 2, 1, 6, 4))
+    wide = build.node("wide", "expand", key, shape=(1, 2, 2, 6, 4))
+    flat = build.node("flat", "reshape", wide, shape=(1, 4, 6, 4))
+    graph = build.graph(build.node("scores", "matmul", query, flat, transpose_y=True))
+    *views, scores = roofline(graph, ROUND).layers
+    assert [layer.bytes for layer in views] == [0, 0]
+    assert scores.bytes == 2 * (16 + 2 * 6 * 4 + 4 * 6)
+
+
+def test_a_cache_grows_in_place() -> None:
+    build = GraphBuilder("cache")
+    cache, new = build.input("cache", (1, 5, 4)), build.input("new", (1, 1, 4))
+    grown = build.node("grown", "concat", cache, new, axis=1)
+    total = build.node("sum", "reduce", grown, axes=(1,), keep=False, update="+=")
+    found = roofline(build.graph(total, grown), ROUND)
+    assert [layer.bytes for layer in found.layers] == [2 * (4 + 4), 2 * (24 + 4)]
+    assert found.fused.bytes == 2 * (20 + 4 + 4 + 4)  # the cache and what is new once, then what is new and the sum
+    behind = GraphBuilder("behind")
+    cache, new = behind.input("cache", (1, 5, 4)), behind.input("new", (1, 1, 4))
+    graph = behind.graph(behind.node("moved", "concat", new, cache, axis=1))
+    assert roofline(graph, ROUND).layers[0].bytes == 2 * (20 + 20)  # the cache is copied behind it
+
+
+def test_a_lookup_reads_its_rows_alone() -> None:
+    build = GraphBuilder("lookup")
+    ids, table = build.input("ids", (1, 3), "int64"), build.weight("table", (1000, 4))
+    graph = build.graph(build.node("rows", "host", ids, table, what="embedding", shape=(1, 3, 4), dtype="float32"))
+    assert roofline(graph, ROUND).fused.bytes == 3 * 8 + 2 * (12 + 12)
+
+
 def test_views_move_nothing_and_one_tensor_read_twice_moves_once() -> None:
     build = GraphBuilder("views")
     x = build.input("x", (4, 6))
