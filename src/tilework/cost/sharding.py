@@ -26,8 +26,8 @@ class Sharding:
     """A graph on `ways` devices. `axes` are those on which tensors are split, by name; the others are whole everywhere.
 
     `exchanges` are those of each node in the forward pass, by name; `returns` those of gradients in the backward pass,
-    by the node whose gradient they complete. `whole` are the nodes that multiply by a weight and yet run in full on
-    each device.
+    by the node whose gradient they complete. `whole` are the nodes that multiply by a weight, or
+    look something up in one, and yet run in full on each device.
     """
 
     ways: int
@@ -93,7 +93,8 @@ def _told(node: Node, found: Division, graph: Graph) -> tuple[Exchange, ...]:
 def _whole(graph: Graph, divisions: Mapping[str, Division]) -> Iterator[str]:
     for node in graph.nodes:
         found = divisions[node.name]
-        if found.macs and not found.loops and graph.weights_of(node):
+        works = found.macs or graph.expansion(node).on_host
+        if works and not found.loops and graph.weights_of(node):
             yield node.name
 
 
