@@ -24,7 +24,9 @@ function moduleTree() {
   return root;
 }
 
-const moduleTitle = (module) => (module.parent?.parent ? withParent(module.name, module.parent.name) : module.name);
+// A module's whole path; a part of one says from where to where it goes.
+const moduleName = (module) => (module.key.includes("\0\0") ? module.name : module.key.split("\0").join("."));
+const endOf = (text, letters) => (text.length > letters ? `…${text.slice(1 - letters)}` : text);
 
 // Where a module has more than MANY children they stand in parts, neighbours together, and these in parts again.
 function divide(module) {

@@ -9,7 +9,7 @@ function graphView() {
   svg.call(zoom).on("dblclick.zoom", null);
 
   const width = (box) => Math.max(92, Math.min(210, 26 + 6.6 * Math.max(title(box).length, about(box).length)));
-  const title = (box) => (box.children ? moduleTitle(box) : ownName(box.node));
+  const title = (box) => endOf(box.children ? moduleName(box) : data.nodes.name[box.node], 26);
   const about = (box) => (box.children ? `${whole(box.size)} layer${box.size > 1 ? "s" : ""}` : `${data.nodes.operation[box.node]} ${shapeText(data.nodes.shape[box.node])}`);
 
   function layout() {
@@ -41,7 +41,7 @@ function graphView() {
     });
     groups.attr("transform", (box, i) => `translate(${place[i].x - place[i].width / 2},${place[i].y - HEIGHT / 2})`).attr("data-node", (box) => box.node ?? null)
       .on("click", (_, box) => (box.children ? toggle(box) : select(box.node, { from: "graph" })))
-      .on("pointermove", (event, box) => tip.show(event, box.children ? box.key.split("\0").filter(Boolean).join(".") || box.name : data.nodes.name[box.node], about(box), box.children ? "click to open" : "")).on("pointerleave", tip.hide);
+      .on("pointermove", (event, box) => tip.show(event, box.children ? moduleName(box) : data.nodes.name[box.node], about(box), box.children ? "click to open" : "")).on("pointerleave", tip.hide);
     groups.selectAll(".body, .stack, .tint").attr("width", (box) => width(box)).attr("height", HEIGHT);
     groups.select(".kindbar").attr("height", HEIGHT).style("fill", (box) => (box.children ? "#8899aa" : familyColour(box.node)));
     groups.select(".tint").style("fill", (box) => (box.children ? "none" : familyColour(box.node)));
@@ -60,7 +60,7 @@ function graphView() {
 
   function crumbs() {
     const modules = [...open].filter((module) => module !== root && !(module.parent && !open.has(module.parent)));
-    const close = (module) => make("button", { type: "button", title: "Close this module", onclick: () => toggle(module) }, `${module.name} ×`);
+    const close = (module) => make("button", { type: "button", title: "Close this module", onclick: () => toggle(module) }, `${endOf(moduleName(module), 26)} ×`);
     $("opened").replaceChildren(...(modules.length > 12 ? [make("button", { type: "button", onclick: () => { open = new Set([root]); layout(); fit(); } }, `close ${modules.length} modules`)] : modules.map(close)));
   }
 

@@ -6,7 +6,7 @@ function liveView() {
     domain: [0, count],
     top: d3.max(memory.live) || 1,
     label: (v) => quantity(v, "B"),
-    tick: (v) => whole(v),
+    tick: (v) => (Number.isInteger(v) ? whole(v) : ""),
     series: [{ values: memory.live, from: (i) => i, to: (i) => i + 1, colour: () => css("--accent"), fill: true }],
     nodeAt: (v) => Math.max(0, Math.min(count - 1, Math.floor(v))),
     span: (node) => [node, node + 1],

@@ -74,7 +74,7 @@ function rooflineView() {
       if (at.y > height - bottom - 4) at.y = y(p.y) - 16;
       const free = (one) => Math.abs(one.y - at.y) > 12 || at.x - at.width / 2 > one.x + one.width / 2 || one.x - one.width / 2 > at.x + at.width / 2;
       if (at.x > left + at.width / 2 && at.x < width - right - at.width / 2 && taken.every(free)) { taken.push(at); labels.push({ text, ...at }); }
-      if (labels.length === 8) break;
+      if (labels.length === (width < 600 ? 3 : 8)) break;
     }
     plot.selectAll(".name").data(labels).join("text").attr("class", "name soft").attr("text-anchor", "middle").attr("x", (l) => l.x).attr("y", (l) => l.y).text((l) => l.text);
   }

@@ -74,7 +74,7 @@ function tableColumns() {
     value: (i) => (isMain(i) ? list(layer(i)) : 0),
     text: (i) => (isMain(i) ? text(list(layer(i))) : layer(i) >= 0 ? make("span", { class: "soft" }, elsewhere(i)) : "–"),
   });
-  const withMain = (i) => (layers.main[layer(i)] < 0 ? "" : `with ${cut(ownName(layers.main[layer(i)]), 90)}`);
+  const withMain = (i) => (layers.main[layer(i)] < 0 ? "" : `with ${cut(nodes.name[layers.main[layer(i)]], 150)}`);
   return [
     { head: "layer", left: true, value: (i) => nodes.name[i], text: (i) => nodes.name[i] },
     { head: "operation", left: true, value: (i) => nodes.operation[i], text: (i) => nodes.operation[i] },
