@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tilework.report.page.subject import Subject, subject_of
+from tilework.simulator.timeline import events
 
 from .conftest import HOSTILE, MODULE, chain
 
@@ -195,15 +196,20 @@ def test_keys_move_through_layers_and_instructions(hostile: Subject, opened: Ope
     expect(heading).to_have_text("fc")
     page.keyboard.press("Escape")
     page.locator("#time").focus()
-    said = []
-    for key in ("ArrowRight", "ArrowRight", "ArrowDown", "+", "+", "ArrowLeft"):
+    assert hostile.executable
+    every = [event for event in events(hostile.executable.bundle.program) if event.end > event.start]
+    loads = [event for event in every if (event.stream, event.unit) == ("core 0 0", "load")]
+    stores = [event for event in every if (event.stream, event.unit) == ("core 0 0", "store")]
+    said = page.locator("#readout")
+    for key, event in (("ArrowRight", loads[0]), ("ArrowRight", loads[1]), ("PageDown", loads[21]), ("+", loads[21])):
         page.keyboard.press(key)
-        said.append(page.locator("#readout").inner_text())
-    assert len(set(said)) >= 4
-    assert "cycles" in said[-1]
+        expect(said).to_contain_text(f"{event.stream} {event.unit}  ·  cycles {event.start:,} to {event.end:,}")
+        expect(said.locator("code")).to_have_text(event.text)
+    page.keyboard.press("ArrowDown")
+    below = max((event for event in stores if event.start <= loads[21].start), key=lambda e: e.start, default=stores[0])
+    expect(said.locator("code")).to_have_text(below.text)
     page.keyboard.press("Enter")
-    instruction = page.locator("#readout code").inner_text()
-    expect(page.locator("#panel pre .here")).to_have_text(instruction)
+    expect(page.locator("#panel pre .here")).to_have_text(below.text)
 
 
 def test_the_table_is_sorted_and_filtered(hostile: Subject, opened: Opener) -> None:
