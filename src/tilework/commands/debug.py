@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tilework.commands.programs import read_bundle, read_text
 from tilework.commands.reading import read_inputs
 from tilework.debug.script import answers_record, run_script
 from tilework.debug.session import Session
-from tilework.errors import DebugError
+from tilework.errors import DebugError, MissingPackageError
 from tilework.executable import Executable
 from tilework.isa.tile_language import parse_tiles
 from tilework.machine.load import load_machine
@@ -45,19 +46,33 @@ def debug(
         raise DebugError("--json must go with --script; name a file of commands, or leave --json out")
     session = _session(file, machine, values, number)
     if script is None:
-        from tilework.debug.app import show
-
-        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        if not _is_a_terminal():
             raise DebugError("the debugger's screen must have a terminal; use --script FILE without one")
-        show(session)
+        _screen()(session)
         return
-    text = click.get_text_stream("stdin").read() if script == "-" else read_text(script, "a script of commands")
+    text = sys.stdin.read() if script == "-" else read_text(script, "a script of commands")
     answers = run_script(session, text.splitlines())
     if as_json:
         print_json(answers_record(session, answers))
         return
     for _, command, answer in answers:
         click.echo(f"> {command}\n{answer.text}")
+
+
+def _is_a_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _screen() -> Callable[[Session], None]:
+    try:
+        from tilework.debug.app import show
+    except ModuleNotFoundError as error:
+        if error.name != "textual":
+            raise
+        raise MissingPackageError(
+            "the debugger's screen needs the package textual: pip install 'tilework[debug]'; --script needs none"
+        ) from None
+    return show
 
 
 def _session(file: str, machine: str | None, values: str | None, number: int | None) -> Session:

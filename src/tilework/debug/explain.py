@@ -149,11 +149,11 @@ def _queued(session: Session, unit: UnitState, trace: UnitTrace, number: int) ->
     if number == 0 and unit.working is None:
         return f"{size}: it {unit.why}"
     first = unit.queue[0] if unit.working is None else unit.working
-    before = session.trace.code[first].split()[0]
-    doing = f"waits at {before}" if unit.working is None else f"is at work on {before} until {cycles_text(unit.until)}"
+    before = f"behind {session.trace.numbers[first]} {session.trace.code[first].split()[0]}"
+    doing = f"{before}, which waits" if unit.working is None else f"{before}, at work until {cycles_text(unit.until)}"
     start = trace.starts[trace.waiting(session.now)[number]]
     known = start <= session.recording.horizon
-    return f"{size}: {unit.name}, in order, {doing}" + (f"; it begins in cycle {cycles_text(start)}" if known else "")
+    return f"{size}: {doing}" + (f"; it begins in cycle {cycles_text(start)}" if known else "")
 
 
 def _comes(session: Session, place: int) -> bool:

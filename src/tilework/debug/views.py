@@ -137,7 +137,14 @@ def code(session: Session, around: int = 5, place: int | None = None) -> list[tu
     for at in range(first, min(len(trace.code), first + 2 * around + 1)):
         indent = "" if session.values is None else "  " * len(trace.counts[at])
         indent = indent[2:] if trace.code[at] == "endloop" else indent
-        rows.append((at, marks(session, state, at), str(trace.numbers[at] or ""), indent + trace.code[at]))
+        rows.append(
+            (
+                at,
+                marks(session, state, at),
+                "" if session.values is None and not trace.numbers[at] else str(trace.numbers[at]),
+                indent + trace.code[at],
+            )
+        )
     return rows
 
 
