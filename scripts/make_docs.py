@@ -24,6 +24,7 @@ from tilework.machine.machine import Machine
 from tilework.machine.schema import MATRIX_SECTIONS, MachineFile, MatrixSection, Section, keys_of, types_of
 from tilework.machine.units import SIZE, print_quantity
 from tilework.plain import quantity
+from tilework.validation.table import validate
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -143,6 +144,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "machines": machines,
     "accelerator keys": accelerator_keys,
     "accelerators": accelerators,
+    "validation": lambda: validate().to_markdown(),
 }
 
 

@@ -25,7 +25,7 @@ LEVELS = (  # a folder may import those of the levels before its own, and itself
     {"isa"},
     {"frontend", "cost", "compiler", "simulator", "train"},
     {"debug", "executable", "counting", "mapping", "training"},
-    {"checking", "repeats"},
+    {"checking", "repeats", "validation"},
     {"explore", "report"},
     {"commands", "cli"},
     {"__init__", "__main__"},

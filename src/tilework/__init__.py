@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from tilework.isa.table import OPCODES as OPCODES
     from tilework.isa.tile_language import parse_tiles as parse_tiles
     from tilework.machine.accelerator import Accelerator as Accelerator
+    from tilework.machine.energy import area_estimate as area_estimate
+    from tilework.machine.energy import at_node as at_node
+    from tilework.machine.energy import energy_table as energy_table
     from tilework.machine.load import accelerator_names as accelerator_names
     from tilework.machine.load import load_accelerator as load_accelerator
     from tilework.machine.load import load_machine as load_machine
@@ -124,6 +127,7 @@ if TYPE_CHECKING:
     from tilework.train.statistics import mean as bootstrap_mean
     from tilework.training import fit as fit
     from tilework.training import speedup as speedup
+    from tilework.validation.table import validate as validate
 
 __version__ = "0.1.0"
 
@@ -156,6 +160,8 @@ _EXPORTS = {  # name: where it is
     "Variable": "tilework.train.eager:Variable",
     "accelerator_names": "tilework.machine.load:accelerator_names",
     "activation": "tilework.network.activation:activation",
+    "area_estimate": "tilework.machine.energy:area_estimate",
+    "at_node": "tilework.machine.energy:at_node",
     "augmentation": "tilework.train.data.augment:augmentation",
     "beside_found": "tilework.mapping:beside_found",
     "beside_found_text": "tilework.mapping:beside_found_text",
@@ -181,6 +187,7 @@ _EXPORTS = {  # name: where it is
     "draw_timeline": "tilework.report.timeline:draw_timeline",
     "draw_utilisation": "tilework.report.utilisation:draw_utilisation",
     "eager": "tilework.train.eager:eager",
+    "energy_table": "tilework.machine.energy:energy_table",
     "events": "tilework.simulator.timeline:events",
     "execute": "tilework.network.execute:execute",
     "explain": "tilework.cost.conventions:explain",
@@ -242,6 +249,7 @@ _EXPORTS = {  # name: where it is
     "training_step": "tilework.network.training:training_step",
     "unit_diagram": "tilework.isa.decoder:unit_diagram",
     "utilisation": "tilework.cost.utilisation:utilisation",
+    "validate": "tilework.validation.table:validate",
     "weight_stationary": "tilework.compiler.loops:weight_stationary",
     "with_cache": "tilework.simulator.cache:with_cache",
     "write_diagram": "tilework.isa.decoder_svg:write_diagram",

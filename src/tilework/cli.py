@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: where it is, what it does
     "report": ("tilework.commands.report:report", "One page that shows a network from layers to cycles."),
     "train": ("tilework.commands.train:train", "Trained weights, and how right they are, by a recipe."),
     "speedup": ("tilework.commands.speedup:speedup", "How much sooner methods of training reach an accuracy."),
+    "validate": ("tilework.commands.validate:validate", "Published figures beside ours, and why they differ."),
     "networks": ("tilework.commands.networks:networks", "The networks known by name."),
     "machines": ("tilework.commands.machines:machines", "The processors and accelerators known by name."),
     "exercise": ("tilework.commands.exercise:exercise", "The exercise book: the list, or an answer, computed now."),

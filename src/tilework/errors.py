@@ -57,5 +57,9 @@ class MissingPackageError(TileworkError):
     """An optional package that this command needs; says what to install."""
 
 
+class ValidationError(TileworkError):
+    """A published case that is not among those that Tilework has."""
+
+
 class ExerciseError(TileworkError):
     """An exercise that does not exist or lacks one of its parts."""
