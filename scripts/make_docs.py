@@ -19,6 +19,7 @@ from tilework.isa.manual import row_of
 from tilework.isa.table import OPCODES
 from tilework.machine.accelerator import accelerator_of, rate_unit
 from tilework.machine.accelerator_file import AcceleratorFile
+from tilework.machine.energy import ENERGIES, SCRATCHPADS, energy_table
 from tilework.machine.load import accelerator_names, load_accelerator, load_machine, machine_names
 from tilework.machine.machine import Machine
 from tilework.machine.schema import MATRIX_SECTIONS, MachineFile, MatrixSection, Section, keys_of, types_of
@@ -138,10 +139,24 @@ def machine_row(m: Machine) -> tuple[str, ...]:
     )
 
 
+def energies() -> str:
+    """What arithmetic and memories take at a few process nodes."""
+    nodes = (65, 45, 28, 16, 7)
+    tables = [{dtype: energy_table(node, dtype) for dtype in ENERGIES} for node in nodes]
+    rows = [(f"MAC, {dtype}", *(quantity(table[dtype].mac_joules, "J") for table in tables)) for dtype in ENERGIES]
+    for size, _ in SCRATCHPADS:
+        cells = (quantity(table["int8"].byte_joules(size), "J") for table in tables)
+        rows.append((f"a byte of {size >> 10} KiB", *cells))
+    factors = (f"{table['int8'].factor:.3g} · {table['int8'].area_factor:.3g}" for table in tables)
+    rows.append(("energy · area, by 45 nm's", *factors))
+    return markdown(("what", *(f"{node} nm" for node in nodes)), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "instructions": instruction_table,
     "machine keys": machine_keys,
     "machines": machines,
+    "energies": energies,
     "accelerator keys": accelerator_keys,
     "accelerators": accelerators,
     "validation": lambda: validate().to_markdown(),

@@ -8,6 +8,7 @@ from typing import Any
 from tilework.machine.accelerator import Accelerator, accelerator_of, rate_unit
 from tilework.machine.accelerator_file import accelerator_to_dict
 from tilework.machine.convert import to_dict
+from tilework.machine.energy import NODE, area_estimate
 from tilework.machine.load import machine_hash
 from tilework.machine.machine import Machine
 from tilework.machine.units import POWER, SIZE, print_quantity
@@ -90,8 +91,8 @@ def _rows(views: Sequence[Accelerator]) -> Iterator[tuple[str, ...]]:
         yield (f"op/B, {dtype}", *(_knee(one, dtype) for one in views))
 
 
-def summary(machine: Machine | Accelerator) -> tuple[str, ...]:
-    """What one machine is, in a few lines."""
+def summary(machine: Machine | Accelerator, node: int | None = None) -> tuple[str, ...]:
+    """What one machine is, in a few lines, its area estimated at a process node."""
     one = view(machine)
     rates = [f"{quantity(rate, rate_unit(dtype))} in {dtype}" for dtype, rate in one.peak.items()]
     bandwidth, knees = one.memory.bandwidth_bytes_per_second, one.dtype and one.intensity(one.dtype)
@@ -104,7 +105,15 @@ def summary(machine: Machine | Accelerator) -> tuple[str, ...]:
         lines += [
             f"{quantity(bandwidth, 'B/s')} {where}: the roofline bends at {knees:.4g} {one.dtype} operations a byte"
         ]
-    return tuple(lines)
+    return (*lines, *(_area(machine, node) if isinstance(machine, Machine) else ()))
+
+
+def _area(machine: Machine, node: int | None) -> Iterator[str]:
+    area = area_estimate(machine, node or NODE)
+    yield (
+        f"Area: an estimate of {area.total:.3g} mm² at {area.node} nm for MACs, vector lanes and memory cells alone; "
+        "chips take about four times that"
+    )
 
 
 def _multipliers(machine: Machine) -> list[str]:
@@ -125,8 +134,8 @@ def _sizes(machine: Machine) -> dict[str, int]:
     return {name: memory.capacity_bytes for name, memory in memories.items() if memory is not None}
 
 
-def entry(machine: Machine | Accelerator, details: bool) -> dict[str, Any]:
-    """A machine as JSON; its whole file too, if `details`."""
+def entry(machine: Machine | Accelerator, details: bool, node: int | None = None) -> dict[str, Any]:
+    """A machine as JSON; its whole file and the estimate of its area at a node too, if `details`."""
     one = view(machine)
     common = {
         "name": one.name,
@@ -138,18 +147,22 @@ def entry(machine: Machine | Accelerator, details: bool) -> dict[str, Any]:
     }
     return {
         **common,
-        **(_of_machine(machine, details) if isinstance(machine, Machine) else _of_accelerator(machine, details)),
+        **(_of_machine(machine, details, node) if isinstance(machine, Machine) else _of_accelerator(machine, details)),
     }
 
 
-def _of_machine(machine: Machine, details: bool) -> dict[str, Any]:
+def _of_machine(machine: Machine, details: bool, node: int | None) -> dict[str, Any]:
     own = {
         "matrix_unit": machine.matrix.kind,
         "clusters": machine.clusters,
         "cores": machine.cores,
         "memory_bytes": _sizes(machine),
     }
-    return {**own, "sha256": machine_hash(machine), "machine": to_dict(machine)} if details else own
+    if not details:
+        return own
+    area = area_estimate(machine, node or NODE)
+    estimated = {"area_estimate_mm2": area.to_dict(), "area_node_nm": area.node}
+    return {**own, **estimated, "sha256": machine_hash(machine), "machine": to_dict(machine)}
 
 
 def _of_accelerator(one: Accelerator, details: bool) -> dict[str, Any]:

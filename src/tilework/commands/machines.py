@@ -10,6 +10,7 @@ from tilework.commands.machine_tables import catalogue, comparison, entry, kind_
 from tilework.commands.options import json_option, print_json
 from tilework.errors import MachineError
 from tilework.machine.accelerator import Accelerator
+from tilework.machine.energy import at_node
 from tilework.machine.leaves import PEAK_DTYPES
 from tilework.machine.load import accelerator_names, load_either, machine_names, to_toml
 from tilework.machine.machine import Machine
@@ -29,6 +30,7 @@ SORTS: dict[str, Callable[[Accelerator, str], float | None]] = {
 @click.option("--maker", metavar="MAKER", help="Only those of one maker.")
 @click.option("--dtype", type=click.Choice(PEAK_DTYPES), help="Only those with this dtype, and its peaks.")
 @click.option("--sort", type=click.Choice(tuple(SORTS)), help="The largest first, those without the figure last.")
+@click.option("--node", type=int, metavar="NM", help="Energies on chip, and the area estimate, at 7 to 130 nm.")
 @click.option("-o", "--output", metavar="FILE", help="Draw peak against bandwidth (.svg, .png).")
 @json_option
 def machines(
@@ -37,6 +39,7 @@ def machines(
     maker: str | None,
     dtype: str | None,
     sort: str | None,
+    node: int | None,
     output: str | None,
     as_json: bool,
 ) -> None:
@@ -49,6 +52,7 @@ def machines(
     Examples:
       tilework machines
       tilework machines dlp-s > mine.toml
+      tilework machines dlp-s --node 7
       tilework machines h100-sxm mi300x google-tpu-v7
       tilework machines --maker NVIDIA --dtype float16 --sort intensity
       tilework machines --kind accelerator -o market.svg
@@ -58,6 +62,8 @@ def machines(
         click.echo(to_toml(_measured(names[1:])), nl=False)
         return
     found = _chosen([load_either(one) for one in names or (*machine_names(), *accelerator_names())], kind, maker, dtype)
+    if node is not None:
+        found = [_at_node(one, node) for one in found]
     if sort:
         found = _sorted(found, sort, dtype)
     if output:
@@ -65,9 +71,9 @@ def machines(
 
         draw_market([view(machine) for machine in found], output, dtype)
     if as_json:
-        print_json({"machines": [entry(machine, details=bool(names)) for machine in found]})
+        print_json({"machines": [entry(machine, bool(names), node) for machine in found]})
     elif len(names) == 1:
-        click.echo("\n".join((*(f"# {line}" for line in summary(found[0])), "", to_toml(found[0]))), nl=False)
+        click.echo("\n".join((*(f"# {line}" for line in summary(found[0], node)), "", to_toml(found[0]))), nl=False)
     elif names:
         click.echo(comparison(found))
     elif not output:
@@ -83,6 +89,12 @@ def _measured(devices: tuple[str, ...]) -> Accelerator:
             f"what is measured must be one of {', '.join(DEVICES)}, not '{' '.join(devices)}'; choose one"
         )
     return measure(device)
+
+
+def _at_node(machine: Machine | Accelerator, node: int) -> Machine:
+    if not isinstance(machine, Machine):
+        raise MachineError(f"--node must go with processors described in full, unlike {machine.name}; leave it out")
+    return at_node(machine, node)
 
 
 def _chosen(

@@ -15,12 +15,15 @@ from tilework.errors import MachineError
 from tilework.machine.machine import Machine, Scratchpad
 from tilework.plain import columns, quantity
 
+SCALING = (
+    "A. Stillmaker and B. Baas, Scaling equations for the accurate prediction of CMOS device performance from 180 nm "
+    "to 7 nm, Integration 58, 2017"
+)
 SOURCES = (
     "M. Horowitz, Computing's energy problem (and what we can do about it), ISSCC 2014, figure 1.1.9: energies, 45 nm",
     "W. Dally, in J. Hennessy and D. Patterson, Computer Architecture, 6th edition, figure 1.13: areas, TSMC 45 nm",
     "K. Mistry et al., IEDM 2007: 0.346 square micrometres for a bit of SRAM at 45 nm",
-    "A. Stillmaker and B. Baas, Scaling equations for the accurate prediction of CMOS device performance from 180 nm "
-    "to 7 nm, Integration 58, 2017, coefficients as in Accelergy's hwcomponents: energies and areas of other nodes",
+    f"{SCALING}, coefficients as in Accelergy's hwcomponents: energies and areas of other nodes",
 )
 
 NODE, VOLTAGE = 45, 0.9  # what the tables below are for
@@ -160,6 +163,7 @@ def at_node(machine: Machine, node: int, voltage: float | None = None) -> Machin
     macs = {dtype: factor * joules for dtype, joules in machine.matrix.energy_per_mac_joules.items()}
     return replace(
         machine,
+        sources=(*machine.sources, f"{SCALING}: energies on chip scaled from {NODE} to {node} nm"),
         nram=_scaled(machine.nram, factor),
         wram=_scaled(machine.wram, factor),
         sram=machine.sram
