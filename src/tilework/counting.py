@@ -285,7 +285,7 @@ def training_curve(
     found = []
     for one in setups:
         rates, devices = one.rates(known), one.over(known)
-        whole = batch * devices.number // (over[0] if weak else devices.number)
+        whole = batch * devices.number // (over[0] if weak and over else devices.number)
         micro = min(micro_batch, max(1, whole // devices.data)) if micro_batch and over else micro_batch
         step = training_time(graph_of, rates, devices, whole, micro, optimizer, recompute, overlap)
         found.append(step.checked(check))

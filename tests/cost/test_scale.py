@@ -213,6 +213,8 @@ def test_curves() -> None:
     assert [(one.devices.number, one.batch, one.micro_batch) for one in curve] == [(1, 8, 8), (2, 8, 4), (4, 8, 2)]
     weak = tw.training_curve(mlp(1, 8, 8), ROUND, batch=8, over=(1, 2, 4), weak=True, dtype="float32")
     assert [(one.batch, one.micro_batch) for one in weak] == [(8, 8), (16, 8), (32, 8)]
+    assert tw.training_curve(mlp(1, 8, 8), ROUND, batch=8, weak=True, data=2, dtype="float32")[0].batch == 8
+    assert [line.split()[-1] for line in curve_text(curve).splitlines()] == ["fits", "----", "yes", "yes", "yes"]
     assert "100.0 %" in curve_text(curve)
     served = tw.serving_curve(mlp(1, 8, 8, 8), ROUND, over=(1, 2), dtype="float32")
     assert [one.devices.tensor for one in served] == [1, 2]
@@ -248,7 +250,11 @@ ERRORS: tuple[tuple[dict[str, Any], str], ...] = (
     ),
     (
         {"link_latency": -1.0},
-        "bandwidths, a latency and the devices of a node must not be negative; correct them",
+        "bandwidths, a latency and the devices of a node must be numbers of 0 or more; correct them",
+    ),
+    (
+        {"link_latency": float("nan")},
+        "bandwidths, a latency and the devices of a node must be numbers of 0 or more; correct them",
     ),
     ({"compute_utilisation": 0.0}, "the compute utilisation must be above 0 and at most 1, not 0; correct it"),
     (

@@ -12,6 +12,7 @@ leaves its node shares the node's network with the other rings that do.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from tilework.cost.sharding import ALL_REDUCE
 from tilework.errors import MachineError
@@ -111,8 +112,8 @@ def _data(devices: int | None, tensor: int, pipeline: int) -> int:
 def _check_links(
     machine: Accelerator, number: int, link: float, node: int | None, network: float | None, latency: float
 ) -> None:
-    if min(link, network or 0.0, latency, node or 0) < 0:
-        raise MachineError("bandwidths, a latency and the devices of a node must not be negative; correct them")
+    if not all(0 <= value < inf for value in (link, network or 0.0, latency, node or 0)):
+        raise MachineError("bandwidths, a latency and the devices of a node must be numbers of 0 or more; correct them")
     if number > 1 and not link:
         raise MachineError(
             f"devices that work together need a link's bandwidth above 0, and {machine.name}'s isn't known; "

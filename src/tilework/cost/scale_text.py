@@ -111,7 +111,7 @@ def _step_lines(found: TrainingTime) -> list[str]:
 
 def curve_text(found: Sequence[TrainingTime]) -> str:
     """One row for each number of devices."""
-    head = ("devices", "batch", "time", "inputs/s", "speed-up", "efficiency", "not hidden", "memory")
+    head = ("devices", "batch", "time", "inputs/s", "speed-up", "efficiency", "not hidden", "memory", "fits")
     rows = [
         (
             f"{one.devices.number}",
@@ -122,6 +122,7 @@ def curve_text(found: Sequence[TrainingTime]) -> str:
             percent(times / one.devices.number),
             quantity(one.exposed_seconds, "s"),
             quantity(one.memory_bytes, "B"),
+            _fits(one),
         )
         for one, times in zip(found, speed_ups(found), strict=True)
     ]
@@ -131,7 +132,7 @@ def curve_text(found: Sequence[TrainingTime]) -> str:
 def serving_curve_text(found: Sequence[Serving]) -> str:
     """One row for each number of devices that share the layers."""
     names = list(found[0].passes)
-    head = ("devices", *(TITLES.get(name, name) for name in names), "links", "per second", "speed-up", "memory")
+    head = ("devices", *(TITLES.get(name, name) for name in names), "links", "per second", "speed-up", "memory", "fits")
     rows = [
         (
             f"{one.devices.number}",
@@ -140,7 +141,13 @@ def serving_curve_text(found: Sequence[Serving]) -> str:
             f"{one.rate:,.4g}",
             f"{times:,.4g}",
             quantity(one.memory_bytes, "B"),
+            _fits(one),
         )
         for one, times in zip(found, speed_ups(found), strict=True)
     ]
     return columns(head, rows)
+
+
+def _fits(one: Serving | TrainingTime) -> str:
+    capacity = one.rates.machine.memory.capacity_bytes
+    return "-" if capacity is None else "yes" if one.memory_bytes <= capacity else "no"
