@@ -153,12 +153,19 @@ def test_one_source_alone(everything: Validation) -> None:
     assert tw.validate("tpu").cases == tuple(case for case in everything.cases if case.case == "tpu")
 
 
+def test_the_table_for_pandas() -> None:
+    frame = tw.validate("eyeriss").to_dataframe()
+    assert set(frame.columns) == KEYS
+    assert list(frame["ratio"]) == list(frame["ours"] / frame["published"])
+
+
 def test_json_and_text() -> None:
     result = CliRunner().invoke(cli, ["validate", "mlu", "--json"])
     assert result.exit_code == 0
     cases = json.loads(result.stdout)["cases"]
     assert [set(case) for case in cases] == [KEYS] * 3
     text = CliRunner().invoke(cli, ["validate", "mlu"]).stdout
+    assert max(map(len, text.splitlines())) <= 120
     assert "0 of 3 are within 10%." in text
     assert "mlu: public articles" in text
 

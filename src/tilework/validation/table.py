@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from textwrap import fill
 from types import ModuleType
 from typing import Any
 
 from tilework.errors import ValidationError
-from tilework.plain import columns
+from tilework.plain import columns, dataframe
 from tilework.validation import chips, eyeriss, mlu, nvdla, scale_sim, tpu
 from tilework.validation.case import NEAR, Case
 
 MODULES: Mapping[str, ModuleType] = {module.NAME: module for module in (scale_sim, nvdla, eyeriss, chips, tpu, mlu)}
+WIDTH = 120
 HEAD = ("case", "quantity", "unit", "published", "ours", "ratio", "accounted")
 
 
@@ -26,6 +28,10 @@ class Validation:
         """The record of `tilework validate --json`."""
         return {"cases": [case.to_dict() for case in self.cases]}
 
+    def to_dataframe(self) -> Any:
+        """A row a case, with the keys of its record; raises MissingPackageError without pandas."""
+        return dataframe([case.to_dict() for case in self.cases], list(self.cases[0].to_dict()))
+
     def __str__(self) -> str:
         rows = [_cells(case) for case in self.cases]
         off = [case for case in self.cases if not case.near]
@@ -37,7 +43,8 @@ class Validation:
 
     def to_markdown(self) -> str:
         """The body of docs/validation.md: for each source what is compared, a table, and the reasons."""
-        return "\n\n".join(_section(module, self.cases) for module in MODULES.values())
+        named = {case.case for case in self.cases}
+        return "\n\n".join(_section(module, self.cases) for name, module in MODULES.items() if name in named)
 
 
 def validate(name: str | None = None) -> Validation:
@@ -70,8 +77,9 @@ def _number(value: float) -> str:
 
 
 def _reasons(cases: list[Case]) -> Iterator[str]:
-    yield "Why not (accounted: the ratio when this is added to ours)"
-    yield from (f"- {case.quantity}: {case.reason}" for case in cases)
+    yield "Why not; accounted is the ratio when what is said here is added to ours:"
+    for case in cases:
+        yield fill(f"- {case.quantity}: {case.reason}", WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _section(module: ModuleType, cases: tuple[Case, ...]) -> str:
