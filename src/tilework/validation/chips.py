@@ -16,8 +16,8 @@ TITLE = "DianNao and NVDLA: speed, power and area"
 ABOUT = """DianNao's figures are those of its layout at 65 nm, NVDLA's of a synthesis. Ours: power is the energy that
 `tilework run` counts on chip, scaled to 65 nm and 1.1 V ([machines.md](machines.md#energies)), by the time; area is
 `tilework machines`' estimate, multipliers, vector lanes and memory cells alone. The layer for the power is the paper's
-CONV4: 32 × 32 places, kernels of 7 × 7, 16 channels to 512."""
-DIANNAO = "T. Chen et al., DianNao, ASPLOS 2014, abstract and section 7"
+CONV4, whose sizes were written down from memory: 32 × 32 places, kernels of 7 × 7, 16 channels to 512."""
+DIANNAO = "T. Chen et al., DianNao, ASPLOS 2014, abstract"
 PRIMER = "nvdla/doc, doc/primer.rst, Example Area and Performance with NVDLA"
 
 NODE = 65  # of DianNao's layout
@@ -25,7 +25,7 @@ OPERATIONS = 256 + 16 * 15  # in a cycle, as the paper counts: products, and add
 
 
 def conv4() -> Graph:
-    """The layer CONV4 of the paper's table 5."""
+    """One of the paper's layers."""
     g = GraphBuilder("CONV4")
     return g.graph(g.node("conv", "conv2d", g.input("x", (1, 16, 32, 32)), g.weight("w", (512, 16, 7, 7))))
 
