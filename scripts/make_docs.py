@@ -82,8 +82,9 @@ def accelerator_keys() -> str:
     """One row for each key of an accelerator's file."""
     rows: list[tuple[str, ...]] = []
     for key, kind in types_of(AcceleratorFile).items():
-        if isinstance(kind, type) and issubclass(kind, Section):
-            rows += section_rows(f"[{key}] ", kind)
+        section = (*get_args(kind), kind)[0]
+        if issubclass(section, Section):
+            rows += section_rows(f"[{key}] ", section)
         else:
             rows += section_rows("", AcceleratorFile, "", types_of(AcceleratorFile).keys() - {key})
     return markdown(("key", "value", "meaning"), [(key, value, meaning) for key, value, _default, meaning in rows])

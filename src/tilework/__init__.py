@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from tilework.mapping import beside_found_text as beside_found_text
     from tilework.mapping import map_layer as map_layer
     from tilework.mapping import map_product as map_product
+    from tilework.measuring import machine_here as measure_machine
+    from tilework.measuring import measure as measure
     from tilework.network.activation import activation as activation
     from tilework.network.execute import execute as execute
     from tilework.network.gradient_check import check_gradient as check_gradient
@@ -82,6 +84,7 @@ if TYPE_CHECKING:
     from tilework.repeats import seeds_text as seeds_text
     from tilework.report.curves import draw_curves as draw_curves
     from tilework.report.market import draw_market as draw_market
+    from tilework.report.measured import draw_measured as draw_measured
     from tilework.report.page.write import write_report as write_report
     from tilework.report.races import draw_races as draw_races
     from tilework.report.roofline import draw_roofline as draw_roofline
@@ -178,6 +181,7 @@ _EXPORTS = {  # name: where it is
     "digits": "tilework.train.data.digits:digits",
     "draw_curves": "tilework.report.curves:draw_curves",
     "draw_market": "tilework.report.market:draw_market",
+    "draw_measured": "tilework.report.measured:draw_measured",
     "draw_paths": "tilework.report.trajectory:draw_paths",
     "draw_races": "tilework.report.races:draw_races",
     "draw_roofline": "tilework.report.roofline:draw_roofline",
@@ -210,6 +214,8 @@ _EXPORTS = {  # name: where it is
     "loop_code": "tilework.compiler.loop_code:loop_code",
     "map_layer": "tilework.mapping:map_layer",
     "map_product": "tilework.mapping:map_product",
+    "measure": "tilework.measuring:measure",
+    "measure_machine": "tilework.measuring:machine_here",
     "memory": "tilework.counting:memory",
     "mixed_precision": "tilework.train.half:mixed",
     "mixup": "tilework.train.data.augment:mixup",

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: where it is, what it does
     "count": ("tilework.commands.count:count", "Parameters, neurons, operations and bytes, a line per layer."),
     "roofline": ("tilework.commands.roofline:roofline", "The least time on a machine, and what bounds it."),
     "scale": ("tilework.commands.scale:scale", "The time on many devices: language models and training steps."),
+    "measure": ("tilework.commands.measure:measure", "The time on this machine, layer by layer, beside the least."),
     "compile": ("tilework.commands.compile:compile", "A program for a processor, as an executable file."),
     "run": ("tilework.commands.run:run", "Values and exact cycles on the simulated processor."),
     "simulate": (

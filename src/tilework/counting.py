@@ -132,12 +132,14 @@ def roofline(
 ) -> Roofline:
     """The least time of a network on a machine, by its peak and bandwidth alone; see `cost.roofline`.
 
-    `machine` is a name that `tilework machines` lists, a path to a TOML file, or an Accelerator; the rest is what
-    `count` takes. Raises what these raise, and MachineError where the machine's peak or bandwidth isn't known.
+    `machine` is a name that `tilework machines` lists, a path to a TOML file, an Accelerator or a Machine; the rest is
+    what `count` takes. Raises what these raise, and MachineError where the machine's peak or bandwidth isn't known.
     """
     from tilework.cost.roofline import roofline as bound
+    from tilework.machine.load import load_either
 
-    return bound(load(network, *inputs, batch=batch, phase=phase, **named), _accelerator(machine), dtype)
+    found = load_either(os.fspath(machine)) if isinstance(machine, str | os.PathLike) else machine
+    return bound(load(network, *inputs, batch=batch, phase=phase, **named), found, dtype)
 
 
 def scale(
@@ -326,6 +328,18 @@ def _source(network: Any) -> Source:
     raise NetworkError(
         f"a network must be a name, a file, a Graph or a torch module, not {type(network).__name__}; see tilework.count"
     )
+
+
+def torch_module(network: Any) -> Any:
+    """The torch module that a network is, or that a Python callable makes; raises NetworkError for another network."""
+    source = None if _is_module(network) else _source(network)
+    module = network if source is None else getattr(source, "module", None)
+    if module is None:
+        raise NetworkError(
+            "a network that torch measures must be a torch module, such as py:MODULE:CALLABLE; measure others with "
+            "ONNX Runtime"
+        )
+    return module
 
 
 def _is_module(network: Any) -> bool:

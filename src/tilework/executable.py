@@ -205,12 +205,16 @@ def compile_network(
     return Executable(compilation.bundle, compilation, (graph, weights))
 
 
+def random_values(graph: Graph, seed: int = 0) -> dict[str, Array]:
+    """Values for every input of a graph, as `random_inputs` makes them."""
+    generator = np.random.default_rng(seed)
+    return {tensor.name: _random(tensor, [graph], generator) for tensor in graph.inputs}
+
+
 def _samples(graph: Graph, given: Array | Sequence[Array | Mapping[str, Array]] | None) -> Samples:
     if given is not None:
         return samples_of(graph, given)
-    generator = np.random.default_rng(0)
-    values = {tensor.name: _random(tensor, [graph], generator) for tensor in graph.inputs}
-    return Samples([values], "uniform random numbers (seed 0)")
+    return Samples([random_values(graph)], "uniform random numbers (seed 0)")
 
 
 def measure(program: Program) -> Measured:

@@ -11,12 +11,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from tilework.cost.boxes import boxes
 from tilework.errors import OutputError, TrainingError
 from tilework.files import replacing
 from tilework.frontend.zoo import network as zoo_network
 from tilework.network.graph import Graph
 from tilework.network.graph_text import parse_graph
 from tilework.plain import columns, dataframe, percent
+from tilework.tensorboard import graph_event
 from tilework.train.checkpoint import Checkpoints
 from tilework.train.checkpoint import resume as restore
 from tilework.train.data.dataset import Dataset
@@ -170,7 +172,7 @@ def run(
         restore(training, checkpoint)
     elif checkpoint.exists():
         raise TrainingError(f"{folder} must be a folder without a checkpoint; --resume goes on, or choose another")
-    kept, events = Checkpoints(checkpoint), EventLog(folder, training.history)
+    kept, events = Checkpoints(checkpoint), EventLog(folder, training.history, graph_event(boxes(training.graph)))
 
     def told(record: Record) -> None:
         events.add(record)

@@ -178,7 +178,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert [one["machine"] for one in both["rooflines"]] == ["t4", "dlp-s"]
     lines = run("lenet5", "--on", "dlp-s", "--top", "2").stdout.splitlines()
     assert lines[0].split() == ["layer", "operation", "operations", "bytes", "op/B", "time", "bound", "by", "share"]
-    assert len(lines) == 8
+    assert len(lines) == 9
     assert lines[5] == "lenet5 on dlp-s in float32: 512 GFLOP/s and 64 GB/s, 8 operations a byte at the bend"
     assert run("lenet5", "--on", "t4", "--on", "dlp-s").stdout.splitlines()[3].startswith("dlp-s    float32")
     assert run("lenet5", "--on", "dlp-s", "-o", str(tmp_path / "a.svg")).exit_code == 0
@@ -186,4 +186,81 @@ def test_the_command(tmp_path: Path) -> None:
     assert "dlp-s, float32" in drawn
     assert "all layers fused" in drawn
     result = run("lenet5", "--on", "t4", "--batch", "N")
-    assert result.stderr == "tilework: --batch must be a whole number for a roofline, not 'N'; give one such as 8\n"
+    assert result.stderr == (
+        "tilework: --batch must be whole numbers above 0 for a roofline, not 'N'; give some such as 8 or 1,8,64\n"
+    )
+
+
+def test_several_networks_batches_and_dtypes(tmp_path: Path) -> None:
+    several = json.loads(run("lenet5", "mlp", "--on", "t4", "--on", "dlp-s", "--json").stdout)
+    assert list(several) == ["rooflines"]
+    assert [(one["network"], one["machine"]) for one in several["rooflines"]] == [
+        ("lenet5", "t4"),
+        ("lenet5", "dlp-s"),
+        ("mlp", "t4"),
+        ("mlp", "dlp-s"),
+    ]
+    asked = ("--batch", "1,8", "--dtype", "float16", "--dtype", "int8")
+    sweep = json.loads(run("lenet5", "--on", "t4", *asked, "--json").stdout)["rooflines"]
+    assert [(one["batch"], one["dtype"]) for one in sweep] == [
+        (1, "float16"),
+        (1, "int8"),
+        (8, "float16"),
+        (8, "int8"),
+    ]
+    assert sweep[2] == json.loads(json.dumps(tw.roofline("lenet5", "t4", batch=8, dtype="float16").to_dict()))
+    lines = run("lenet5", "--on", "t4", *asked, "-o", str(tmp_path / "sweep.svg")).stdout.splitlines()
+    assert [line.split()[:3] for line in lines[2:]] == [
+        ["t4", "float16", "1"],
+        ["t4", "int8", "1"],
+        ["t4", "float16", "8"],
+        ["t4", "int8", "8"],
+    ]
+    drawn = (tmp_path / "sweep.svg").read_text("utf-8")
+    assert "t4, int8" in drawn
+    assert "inputs at a time" in drawn
+    assert run("lenet5", "mlp", "--on", "t4", "--on", "dlp-s", "-o", str(tmp_path / "two.svg")).exit_code == 0
+    drawn = (tmp_path / "two.svg").read_text("utf-8")
+    assert "lenet5, mlp" in drawn
+    assert "dlp-s, float32" in drawn
+
+
+def test_levels_and_what_is_achieved(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.svg")
+    shown = run("lenet5", "--on", "datacentre", "--levels", "--achieved", "-o", path)
+    text = " ".join(shown.stdout.split())
+    assert "op/B off chip op/B NRAM op/B WRAM" in text
+    assert "bandwidth not known: WRAM" in text
+    assert "layers, as compiled" in text
+    drawn = (tmp_path / "a.svg").read_text("utf-8")
+    assert "datacentre, NRAM" in drawn
+    assert "simulated, as compiled" in drawn
+    document = json.loads(run("lenet5", "--on", "dlp-s", "--achieved", "--json").stdout)
+    simulated = tw.compile("lenet5", "dlp-s").cost
+    assert sum(one["seconds"] for one in document["achieved"]) <= simulated.seconds * 1.2
+    assert sum(one["operations"] for one in document["achieved"]) == 2 * simulated.macs
+    assert [level["name"] for level in document["hierarchy"]["levels"]] == ["off chip", "NRAM", "WRAM"]
+    assert all(one["bound_seconds"] <= one["seconds"] * (1 + 1e-9) for one in document["achieved"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ("lenet5", "--on", "t4", "--achieved"),
+            "what is achieved is simulated on a machine that is described in full, and of t4 only peaks are known; "
+            "leave out --achieved, or measure this machine: tilework measure",
+        ),
+        (
+            ("lenet5", "mlp", "--on", "dlp-s", "--achieved"),
+            "--achieved goes with one network, machine, dtype and batch; leave the others out",
+        ),
+        (
+            ("lenet5", "--on", "t4", "--batch", "1,0"),
+            "--batch must be whole numbers above 0 for a roofline, not '1,0'; give some such as 8 or 1,8,64",
+        ),
+    ],
+)
+def test_a_mistake_at_the_command_line_is_one_sentence(arguments: tuple[str, ...], sentence: str) -> None:
+    result = run(*arguments)
+    assert (result.exit_code, result.stderr) == (2, f"tilework: {sentence}\n")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tilework.errors import MachineError
-from tilework.machine.accelerator import Accelerator, Link, Memory, accelerator_of, covers, figures
+from tilework.machine.accelerator import Accelerator, Link, Memory, Reached, accelerator_of, covers, figures
 from tilework.machine.accelerator_file import accelerator_from_dict, accelerator_to_dict
 from tilework.machine.leaves import PEAK_DTYPES
 from tilework.machine.load import accelerator_names, load_accelerator, load_either, load_machine, machine_names, to_toml
@@ -164,7 +164,7 @@ UNITS = ", ".join(f"{p}{u}/s" for u in ("FLOP", "OP", "MAC") for p in ("", *"PTG
         (
             {"yeer": 2020},
             "the keys at the top must be among kind, name, description, maker, year, process, power, "
-            "unchecked, peak, sparse_peak, memory, on_chip, link, sources, not 'yeer'; did you mean 'year'?",
+            "unchecked, peak, sparse_peak, memory, on_chip, link, sources, reached, not 'yeer'; did you mean 'year'?",
         ),
         (
             {"sources": {"a book": "peak"}},
@@ -224,3 +224,36 @@ def test_what_is_written_is_read_back(one: Accelerator) -> None:
 def test_the_catalogue_is_written_as_it_is_read(name: str) -> None:
     one = load_accelerator(name)
     assert accelerator_from_dict(accelerator_to_dict(one)) == one
+
+
+REACHED = {"runtime": "ONNX Runtime 1", "threads": 1, "overhead": "5 us"}
+
+
+def test_what_layers_reach_is_read_and_written() -> None:
+    one = accelerator_from_dict(
+        {
+            "kind": "accelerator",
+            "name": "a",
+            "reached": {**REACHED, "share": {"convolution": 0.75, "copy": 2}, "rate": {"exp": "2 GOP/s"}},
+        }
+    )
+    assert one.reached == Reached("ONNX Runtime 1", 1, 5e-6, {"convolution": 0.75, "copy": 2.0}, {"exp": 2e9})
+    assert accelerator_from_dict(parse_toml(to_toml(one), "a")) == one
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        (
+            "share",
+            {"convolution": 0},
+            "reached.share.convolution must be a number above 0, at most 1000, not 0; write one such as 0.8",
+        ),
+        ("overhead", 5, "reached.overhead must be a time such as '5 us', not 5; add the unit"),
+        ("threads", 0, "reached.threads must be a whole number from 1 to 65536, not 0; write one such as 16"),
+    ],
+)
+def test_what_layers_reach_is_checked(key: str, value: object, sentence: str) -> None:
+    with pytest.raises(MachineError) as error:
+        accelerator_from_dict({"kind": "accelerator", "name": "a", "reached": {**REACHED, key: value}}, "a.toml")
+    assert str(error.value) == f"a.toml: {sentence}"

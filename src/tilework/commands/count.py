@@ -94,7 +94,8 @@ quantity_choice = click.Choice(tuple(QUANTITIES))
     "outputs",
     multiple=True,
     metavar="FILE",
-    help="Write a file: a page (.html), a picture (.svg, .png), or .csv, .md, .json, .txt. May be repeated.",
+    help="Write a file: a page (.html), a picture (.svg, .png), or .csv, .md, .json, .txt, or the "
+    "network with its costs for Netron (.onnx) or TensorBoard (.tfevents). May be repeated.",
 )
 def count(
     network: str, style: str | None, as_json: bool, outputs: tuple[str, ...], against: str | None, **options: Any
@@ -147,7 +148,10 @@ class _Asked:
         if self.request.symbols:
             by, depth = self.options["by"], self.options["depth"]
             return ShownReport(formulas_of(source, self.request, self.counting, by, depth))
-        return ShownCount(self.count(source, self.request), self.view, source.facts(self.request))
+        facts = source.facts(self.request)
+        return ShownCount(
+            self.count(source, self.request), self.view, facts, self.network, lambda: flat(source.at(self.request))
+        )
 
     def count(self, source: Source, asked: Request) -> Count:
         return count_graph(source.at(asked), **self.counting)

@@ -32,6 +32,7 @@ SORTS: dict[str, Callable[[Accelerator, str], float | None]] = {
 @click.option("--sort", type=click.Choice(tuple(SORTS)), help="The largest first, those without the figure last.")
 @click.option("--node", type=int, metavar="NM", help="Energies on chip, and the area estimate, at 7 to 130 nm.")
 @click.option("-o", "--output", metavar="FILE", help="Draw peak against bandwidth (.svg, .png).")
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="For measure (default: all processors).")
 @json_option
 def machines(
     names: tuple[str, ...],
@@ -41,12 +42,14 @@ def machines(
     sort: str | None,
     node: int | None,
     output: str | None,
+    threads: int | None,
     as_json: bool,
 ) -> None:
     """The processors and accelerators known by name, one alone, or several side by side.
 
     NAME is one of them or a path to a TOML file. What one NAME prints is TOML, the start of a machine of your own; the
-    name measure prints TOML of what this machine reaches in matrix products and memory traffic (measure cuda: its GPU).
+    name measure prints TOML of what this machine reaches in matrix products, memory traffic and, where ONNX Runtime is
+    installed, single layers (measure cuda: its GPU).
 
     \b
     Examples:
@@ -59,7 +62,7 @@ def machines(
       tilework machines measure > here.toml
     """
     if names[:1] == ("measure",):
-        click.echo(to_toml(_measured(names[1:])), nl=False)
+        click.echo(to_toml(_measured(names[1:], threads)), nl=False)
         return
     found = _chosen([load_either(one) for one in names or (*machine_names(), *accelerator_names())], kind, maker, dtype)
     if node is not None:
@@ -80,15 +83,16 @@ def machines(
         click.echo(catalogue(found, dtype))
 
 
-def _measured(devices: tuple[str, ...]) -> Accelerator:
-    from tilework.machine.measure import DEVICES, measure
+def _measured(devices: tuple[str, ...], threads: int | None) -> Accelerator:
+    from tilework.machine.measure import DEVICES
+    from tilework.measuring import machine_here
 
     device = devices[0] if devices else DEVICES[0]
     if len(devices) > 1 or device not in DEVICES:
         raise MachineError(
             f"what is measured must be one of {', '.join(DEVICES)}, not '{' '.join(devices)}'; choose one"
         )
-    return measure(device)
+    return machine_here(device, threads)
 
 
 def _at_node(machine: Machine | Accelerator, node: int) -> Machine:

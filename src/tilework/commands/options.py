@@ -10,18 +10,21 @@ import click
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+input_option = click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="SHAPE",
+    help="Another input shape: 3,224,224 or, with the batch, 1,3,224,224 or, by name, image=1,3,224,224; "
+    "with a dtype ids=1,128:int64; seq=128 for the tokens of hf:CONFIG.",
+)
+
+
 def network_options(command: Command) -> Command:
     """NETWORK, --input and --batch, as the parameters `network`, `inputs` and `batch` of `frontend.resolve`."""
     for option in (
         click.option("--batch", metavar="N", help="Inputs at a time: the first size of every input."),
-        click.option(
-            "--input",
-            "inputs",
-            multiple=True,
-            metavar="SHAPE",
-            help="Another input shape: 3,224,224 or, with the batch, 1,3,224,224 or, by name, image=1,3,224,224; "
-            "with a dtype ids=1,128:int64; seq=128 for the tokens of hf:CONFIG.",
-        ),
+        input_option,
         click.argument("network", metavar="NETWORK"),
     ):
         command = option(command)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os.path import splitext
 from shutil import get_terminal_size
@@ -13,14 +13,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 from tilework.cost.count import Count
+from tilework.cost.count import count as count_graph
 from tilework.cost.view import View
 from tilework.errors import OutputError
 from tilework.files import replacing
 
 if TYPE_CHECKING:
     from tilework.cost.compare import Comparison
+    from tilework.network.graph import Graph
 
 TABLE, CSV, MARKDOWN, JSON, HTML, PICTURE = "table", "csv", "markdown", "json", "html", "picture"
+ONNX, EVENTS = "onnx", "events"
+DRAWN = (PICTURE, ONNX, EVENTS)  # of the network itself
 FORMATS = (TABLE, CSV, MARKDOWN, JSON)
 ENDINGS = {
     ".html": HTML,
@@ -30,6 +34,8 @@ ENDINGS = {
     ".md": MARKDOWN,
     ".json": JSON,
     ".txt": TABLE,
+    ".onnx": ONNX,
+    ".tfevents": EVENTS,
 }
 
 
@@ -46,7 +52,7 @@ class Shown(Protocol):
         ...
 
     def draw(self, path: str) -> None:
-        """Make the picture."""
+        """Make the picture, or another tool's file."""
         ...
 
     def on_terminal(self) -> None:
@@ -76,7 +82,7 @@ def show(shown: Shown, style: str | None, paths: Sequence[str]) -> None:
 
 def _write(shown: Shown, path: str) -> None:
     style = ENDINGS[splitext(path)[1].lower()]
-    if style == PICTURE:
+    if style in DRAWN:
         shown.draw(path)
         return
     with replacing(path) as file:
@@ -85,11 +91,13 @@ def _write(shown: Shown, path: str) -> None:
 
 @dataclass(frozen=True)
 class ShownCount:
-    """A count through a view."""
+    """A count through a view, and the network and what it is called, for those who draw it."""
 
     count: Count
     view: View
     facts: Mapping[str, int] = field(default_factory=dict)
+    spec: str = ""
+    graph: Callable[[], Graph] | None = None
     endings = tuple(ENDINGS)
 
     def text(self, style: str) -> str:
@@ -110,10 +118,33 @@ class ShownCount:
         return f"{tables.plain(self.count, self.view)}\n{self._facts()}"
 
     def draw(self, path: str) -> None:
-        """Make the picture of the whole network; sorting and grouping are of tables only."""
+        """Make the picture of the whole network; sorting and grouping are of tables only. Another tool's file has the
+        network with its costs."""
         from tilework.report.icicle import icicle
 
+        style = ENDINGS[splitext(path)[1].lower()]
+        if style != PICTURE:
+            self._export(path, style)
+            return
         icicle(self.count, path, self.view.quantity, self.view.depth, self.view.everything)
+
+    def _export(self, path: str, style: str) -> None:
+        if self.graph is None or self.count.parts:
+            raise OutputError("an .onnx or .tfevents file must be of one network forwards; leave out --backward")
+        graph = self.graph()
+        counted = count_graph(graph, dtype=self.count.dtype, padding_zeros=self.count.padding_zeros)
+        if style == EVENTS:
+            from tilework.cost.boxes import events
+            from tilework.train.data.tfrecord import framed
+
+            with replacing(path) as file:
+                file.write(b"".join(map(framed, events(graph, counted))))
+            return
+        from tilework.cost.boxes import notes
+        from tilework.executable import find_weights
+        from tilework.frontend.to_onnx import save_onnx
+
+        save_onnx(graph, path, find_weights(graph, self.spec), notes(graph, counted))
 
     def on_terminal(self) -> None:
         """Print the table with bars."""
@@ -158,7 +189,7 @@ class ShownComparison:
 
     comparison: Comparison
     view: View
-    endings = tuple(ending for ending, style in ENDINGS.items() if style not in (HTML, PICTURE))
+    endings = tuple(ending for ending, style in ENDINGS.items() if style not in (HTML, *DRAWN))
 
     def text(self, style: str) -> str:
         """The whole document as JSON, CSV, Markdown or a table."""

@@ -5,7 +5,8 @@ CACM 52 (4), 2009. A layer takes at least max(operations / peak, bytes / bandwid
 
   operations  two for each multiply-accumulate; a peak is one of these alone, so that other operations take no time here
   bytes       the compulsory ones: the elements that the layer's nests touch of each of its inputs and weights, and
-              those of its output, each once; see `cost.traffic`.
+              those of its output, each once. What only renames elements moves none; of what has no nests (a lookup, a
+              sort) at most as many elements of each input count as the output has.
 
 Layers follow one another, so that their times add up. Were all layers fused, only the network's inputs, weights and
 outputs would move: no order of work beats that time.
@@ -18,13 +19,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from tilework.cost.count import count
-from tilework.cost.traffic import BYTES, Moved, Traffic, element_bytes
-from tilework.errors import MachineError
-from tilework.machine.accelerator import Accelerator, rate_unit
+from tilework.cost.levels import Hierarchy, hierarchy
+from tilework.cost.limits import COMPUTE, MEMORY, NOTHING, known_bandwidth, rate_dtype
+from tilework.cost.traffic import Moved, Traffic, element_bytes
+from tilework.machine.accelerator import Accelerator, accelerator_of, rate_unit
+from tilework.machine.machine import Machine
 from tilework.network.graph import Graph
 from tilework.plain import columns, percent, quantity, shorten
-
-COMPUTE, MEMORY, NOTHING = "compute", "memory", "nothing"
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,10 @@ class LayerBound:
 
 @dataclass(frozen=True)
 class Roofline:
-    """A network's least time on a machine. `fused` is all of it as one layer; `weight_bytes` are its weights alone."""
+    """A network's least time on a machine. `fused` is all of it as one layer; `weight_bytes` are its weights alone.
+
+    `hierarchy` has the bounds by every level of memory that is known; `batch` is its first input's first size.
+    """
 
     network: str
     machine: Accelerator
@@ -78,6 +82,13 @@ class Roofline:
     layers: tuple[LayerBound, ...]
     fused: LayerBound
     weight_bytes: float
+    hierarchy: Hierarchy
+    batch: int = 1
+
+    @property
+    def title(self) -> str:
+        """The machine and the dtype."""
+        return f"{self.machine.name}, {self.dtype}"
 
     @property
     def seconds(self) -> float:
@@ -119,6 +130,8 @@ class Roofline:
             "fused_bytes": self.fused.bytes,
             "weight_bytes": self.weight_bytes,
             "weights_fit": self.fits,
+            "batch": self.batch,
+            "hierarchy": self.hierarchy.to_dict() if len(self.hierarchy.levels) > 1 else None,
             "layers": [layer.to_dict() for layer in self.layers],
         }
 
@@ -126,24 +139,19 @@ class Roofline:
         return table(self, top=None)
 
 
-def roofline(graph: Graph, machine: Accelerator, dtype: str | None = None) -> Roofline:
+def roofline(graph: Graph, machine: Machine | Accelerator, dtype: str | None = None) -> Roofline:
     """The least time of a network on a machine, with floating-point numbers stored and multiplied in a dtype.
 
     The dtype is the machine's main one if none is given. Raises MachineError where the machine's peak in it, or its
     bandwidth, isn't known.
     """
-    chosen = rate_dtype(machine, dtype)
-    bandwidth = machine.memory.bandwidth_bytes_per_second
-    if not bandwidth:
-        raise MachineError(
-            f"a roofline needs a machine's bandwidth, and {machine.name}'s isn't known; choose another machine"
-        )
+    one = accelerator_of(machine) if isinstance(machine, Machine) else machine
+    chosen, bandwidth = rate_dtype(one, dtype), known_bandwidth(one)
 
-    def bound(name: str, operation: str, macs: int, moved: float) -> LayerBound:
-        return LayerBound(name, operation, 2 * macs, moved, 2 * macs / machine.peak[chosen], moved / bandwidth)
+    def bound(name: str, operation: str, macs: int, size: float) -> LayerBound:
+        return LayerBound(name, operation, 2 * macs, size, 2 * macs / one.peak[chosen], size / bandwidth)
 
-    rows = {row.name: row for row in count(graph).rows}
-    traffic = Traffic(graph)
+    rows, traffic = {row.name: row for row in count(graph).rows}, Traffic(graph)
     moved = {node.name: traffic.of(node) for node in graph.nodes}
     layers = [
         bound(
@@ -157,19 +165,9 @@ def roofline(graph: Graph, machine: Accelerator, dtype: str | None = None) -> Ro
     weights = sum(t.elements * element_bytes(t, chosen) for t in graph.weights)
     macs = sum(row.macs for row in rows.values())
     fused = bound(graph.name, "network", macs, _bytes(graph, ends(traffic, moved), chosen))
-    return Roofline(graph.name, machine, chosen, tuple(layers), fused, weights)
-
-
-def rate_dtype(machine: Accelerator, dtype: str | None) -> str:
-    """The dtype asked for, or the machine's main one; raises MachineError where its peak in it isn't known."""
-    known = [one for one in machine.peak if one in BYTES]
-    if dtype is None and known:
-        return known[0]
-    if dtype not in known:
-        what = f"in {dtype}" if dtype else "in a dtype that it is stated for"
-        choice = f"choose one of {', '.join(known)}" if known else "choose another machine"
-        raise MachineError(f"a roofline needs a machine's peak {what}, and {machine.name}'s isn't known; {choice}")
-    return dtype
+    levels = hierarchy(graph, machine, chosen)
+    batch = next((tensor.shape[0] for tensor in graph.inputs if tensor.shape), 1)
+    return Roofline(graph.name, one, chosen, tuple(layers), fused, weights, levels, batch)
 
 
 def _bytes(graph: Graph, moved: Mapping[str, float], dtype: str) -> float:
@@ -221,6 +219,7 @@ def _summary(found: Roofline) -> list[str]:
     share = percent(found.seconds_by[found.bound_by] / found.seconds)
     lines += [
         f"At least {quantity(found.seconds, 's')} layer by layer, {share} of it bound by {found.bound_by}",
+        *_kept(found),
         f"At least {quantity(found.fused.seconds, 's')} with all layers fused, bound by {found.fused.bound_by}",
     ]
     if found.fits is False:
@@ -228,13 +227,53 @@ def _summary(found: Roofline) -> list[str]:
     return lines
 
 
-def comparison(found: Sequence[Roofline]) -> str:
-    """One row a machine."""
-    head = ("machine", "dtype", "peak", "bandwidth", "time", "bound by", "share", "fused", "bound by", "weights fit")
+def _kept(found: Roofline) -> list[str]:
+    levels, bounds = found.hierarchy.levels, found.hierarchy.bounds
+    if len(levels) == 1:
+        return []
+    by: dict[str, float] = {}
+    for bound in bounds:
+        by[bound.bound_by] = by.get(bound.bound_by, 0.0) + bound.seconds
+    most = max(by.items(), key=lambda item: item[1])
+    share = percent(most[1] / (found.hierarchy.seconds or 1))
+    unknown = [level.name for level in levels if not level.bandwidth_bytes_per_second]
+    without = f"; bandwidth not known: {', '.join(unknown)}" if unknown else ""
+    kept = quantity(found.machine.on_chip.capacity_bytes or 0, "B")
+    return [
+        f"At least {quantity(found.hierarchy.seconds, 's')} again and again, with what {kept} on chip can keep, "
+        f"{share} of it bound by {most[0]}{without}"
+    ]
+
+
+def levels_table(found: Roofline, top: int | None) -> str:
+    """The layers with operations: the operations for each byte of every level of memory, and what bounds each."""
+    bounds = [bound for bound in found.hierarchy.bounds if bound.operations]
+    bounds = sorted(bounds, key=lambda bound: -bound.seconds)[:top] if top else bounds
+    names = [level.name for level in found.hierarchy.levels]
     rows = [
         (
+            shorten(bound.layers[0], 40),
+            quantity(bound.operations, "op"),
+            *("-" if (known := bound.intensity(name)) is None else f"{known:.4g}" for name in names),
+            quantity(bound.seconds, "s"),
+            bound.bound_by,
+        )
+        for bound in bounds
+    ]
+    return columns(("layer", "operations", *(f"op/B {name}" for name in names), "time", "bound by"), rows)
+
+
+def comparison(found: Sequence[Roofline]) -> str:
+    """One row a machine, network, dtype and batch."""
+    named, several = (len({getattr(one, key) for one in found}) > 1 for key in ("network", "batch"))
+    left = (*(["network"] if named else []), "machine", "dtype", *(["batch"] if several else []))
+    head = (*left, "peak", "bandwidth", "time", "bound by", "share", "fused", "bound by", "weights fit")
+    rows = [
+        (
+            *([one.network] if named else []),
             one.machine.name,
             one.dtype,
+            *([str(one.batch)] if several else []),
             quantity(one.machine.peak[one.dtype], rate_unit(one.dtype)),
             quantity(one.machine.memory.bandwidth_bytes_per_second or 0, "B/s"),
             quantity(one.seconds, "s"),
@@ -246,4 +285,4 @@ def comparison(found: Sequence[Roofline]) -> str:
         )
         for one in found
     ]
-    return columns(head, rows, left=2)
+    return columns(head, rows, left=2 + named)

@@ -9,8 +9,9 @@ from itertools import accumulate, pairwise
 
 from tilework.cost.checkpoint import numbered
 from tilework.cost.count import count
+from tilework.cost.limits import COMPUTE, MEMORY, rate_dtype
 from tilework.cost.links import Devices
-from tilework.cost.roofline import COMPUTE, MEMORY, ends, rate_dtype
+from tilework.cost.roofline import ends
 from tilework.cost.sharding import Exchange, Sharding
 from tilework.cost.traffic import Moved, Traffic, element_bytes
 from tilework.errors import MachineError

@@ -26,11 +26,13 @@ except ImportError:
 
 OPERATOR_SET = 17
 IR_VERSION = 8  # the format's version that came with operator set 17
+NOTES_VERSION = 10  # the first in which nodes have metadata
 SIZE_LIMIT = 2**31 - 2**20  # protobuf files end at 2 GiB; a MiB for everything but the weights
 
 DTYPES = ("float32", "float16", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")
 
 Values = Mapping[str, Array]
+Notes = Mapping[str, Mapping[str, str]]
 
 
 def to_onnx(graph: Graph, weights: Values | None = None) -> onnx.ModelProto:
@@ -49,13 +51,16 @@ def to_onnx(graph: Graph, weights: Values | None = None) -> onnx.ModelProto:
     return model
 
 
-def save_onnx(graph: Graph, path: str | Path, weights: Values | None = None) -> None:
+def save_onnx(graph: Graph, path: str | Path, weights: Values | None = None, notes: Notes | None = None) -> None:
     """Write `to_onnx(graph, weights)` to a file, one weight after the other, so that memory holds only one.
 
-    The file appears under its name when it is whole. Raises what `to_onnx` raises, and OutputError.
+    `notes` are texts by key for nodes, by their names, and for the model, by the name '': its metadata, which other
+    tools show. The file appears under its name when it is whole. Raises what `to_onnx` raises, and OutputError.
     """
     values = seeded(graph) if weights is None else weights
     model = _without_weights(graph)
+    if notes:
+        _annotate(model, notes)
     with replacing(path) as file:
         for piece in _wire(graph, model, values):
             file.write(piece)
@@ -84,6 +89,16 @@ def _without_weights(graph: Graph) -> onnx.ModelProto:
     body = helper.make_graph(nodes, graph.name or "graph", _infos(graph.inputs), outputs, constants)
     operators = [helper.make_opsetid("", OPERATOR_SET)]
     return helper.make_model(body, producer_name="tilework", opset_imports=operators, ir_version=IR_VERSION)
+
+
+def _annotate(model: onnx.ModelProto, notes: Notes) -> None:
+    """Of the ONNX nodes that a node became, the one that writes its value has its notes."""
+    model.ir_version = NOTES_VERSION
+    for key, text in notes.get("", {}).items():
+        model.metadata_props.add(key=key, value=text)
+    for node in model.graph.node:
+        for key, text in notes.get(node.output[0], {}).items():
+            node.metadata_props.add(key=key, value=text)
 
 
 def _node(node: OnnxNode) -> onnx.NodeProto:

@@ -25,6 +25,27 @@ class Link:
     bandwidth_bytes_per_second: float | None = None
 
 
+KINDS = (  # of layers: cost/kinds.py
+    *("convolution", "depthwise", "product", "vector-product"),
+    *("normalisation", "reduction", "elementwise", "copy"),
+)
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What single layers reach in a runtime, measured: docs/measure.md.
+
+    A layer takes `overhead_seconds`, its bound over the `share` of it that layers of its kind reach, and for each
+    function, such as exp, its number over the `rate` in operations per second.
+    """
+
+    runtime: str
+    threads: int
+    overhead_seconds: float
+    share: dict[str, float] = field(default_factory=dict, hash=False)
+    rate: dict[str, float] = field(default_factory=dict, hash=False)
+
+
 @dataclass(frozen=True)
 class Accelerator:
     """What is published of one device, or measured; None and a missing dtype stand for what isn't.
@@ -33,6 +54,7 @@ class Accelerator:
     dtype first; `sparse_peak` the one that its maker states for weights with zeros left out. `memory` is where weights
     and activations lie: off chip, unless the device has memory on chip only. `sources` has for each source the figures
     that are from it, by the keys of the file; `unchecked` those that nobody has compared with it yet.
+    `reached` is there only for a machine that was measured.
     """
 
     name: str
@@ -48,6 +70,7 @@ class Accelerator:
     link: Link = Link()
     sources: dict[str, str] = field(default_factory=dict, hash=False)
     unchecked: str = ""
+    reached: Reached | None = None
 
     @property
     def dtype(self) -> str | None:

@@ -9,9 +9,23 @@ import msgspec
 from msgspec import Meta, field
 
 from tilework.errors import MachineError
-from tilework.machine.accelerator import Accelerator, Link, Memory, covers, figures, rate_unit
+from tilework.machine.accelerator import Accelerator, Link, Memory, Reached, covers, figures, rate_unit
 from tilework.machine.convert import text_of, values_of
-from tilework.machine.leaves import Bandwidth, Name, Peaks, Power, Size, Sources, Text, Year, leaf
+from tilework.machine.leaves import (
+    Bandwidth,
+    Count,
+    Duration,
+    FunctionRates,
+    Name,
+    Peaks,
+    Power,
+    Shares,
+    Size,
+    Sources,
+    Text,
+    Year,
+    leaf,
+)
 from tilework.machine.schema import Section, keys_of, types_of
 from tilework.machine.sentences import sentence
 from tilework.machine.units import OPERATIONS, print_quantity
@@ -30,6 +44,18 @@ class LinkSection(Section):
     bandwidth_bytes_per_second: Annotated[
         Bandwidth | None, Meta(description="of all links to other devices, both directions added")
     ] = None
+
+
+class ReachedSection(Section):
+    runtime: Annotated[Text, Meta(description="what ran the layers")]
+    threads: Annotated[Count, Meta(description="that it had")]
+    overhead_seconds: Annotated[Duration, Meta(description="of a layer that does next to nothing")]
+    share: Annotated[Shares, Meta(description="of its bound that a layer reaches, by kind")] = field(
+        default_factory=Shares
+    )
+    rate: Annotated[FunctionRates, Meta(description="operations per second of functions such as exp")] = field(
+        default_factory=FunctionRates
+    )
 
 
 class AcceleratorFile(Section, kw_only=True, tag_field="kind", tag=KIND):
@@ -60,6 +86,7 @@ class AcceleratorFile(Section, kw_only=True, tag_field="kind", tag=KIND):
     sources: Annotated[Sources, Meta(description="from a source's title to the figures that are from it")] = field(
         default_factory=Sources
     )
+    reached: ReachedSection | None = None
 
 
 def accelerator_from_dict(data: Mapping[str, Any], where: str = "accelerator") -> Accelerator:
@@ -69,7 +96,8 @@ def accelerator_from_dict(data: Mapping[str, Any], where: str = "accelerator") -
     except msgspec.ValidationError as error:
         raise MachineError(f"{where}: {sentence(str(error), data, AcceleratorFile)}") from None
     parts = {"memory": Memory, "on_chip": Memory, "link": Link}
-    sections = {name: part(**values_of(getattr(read, name))) for name, part in parts.items()}
+    sections: dict[str, Any] = {name: part(**values_of(getattr(read, name))) for name, part in parts.items()}
+    sections["reached"] = read.reached and Reached(**values_of(read.reached))
     accelerator = Accelerator(**values_of(read), **sections)
     if problem := _contradiction(accelerator):
         raise MachineError(f"{where}: {problem}")
@@ -92,7 +120,9 @@ def _text(wanted: Any, value: Any) -> Any:
     kind = (*get_args(wanted), wanted)[0]
     if kind is Peaks:
         return {d: print_quantity(OPERATIONS, rate).replace("FLOP/s", rate_unit(d)) for d, rate in value.items()}
-    if kind is Sources:
+    if kind is FunctionRates:
+        return {name: print_quantity(OPERATIONS, rate).replace("FLOP/s", "OP/s") for name, rate in value.items()}
+    if kind in (Sources, Shares):
         return value
     return _written(kind, value) if issubclass(kind, Section) else text_of(kind, value)
 

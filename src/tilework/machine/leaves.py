@@ -10,9 +10,11 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from tilework.errors import MachineError
+from tilework.machine.accelerator import KINDS
 from tilework.machine.matrix import DATAFLOWS
 from tilework.machine.units import (
     BANDWIDTH,
+    DURATION,
     ENERGY,
     FREQUENCY,
     OPERATIONS,
@@ -79,6 +81,10 @@ class Power(Measure, float):
     kind = POWER
 
 
+class Duration(Measure, float):
+    kind = DURATION
+
+
 class Operations(Measure, float):
     kind = OPERATIONS
 
@@ -137,6 +143,13 @@ class Year(Whole):
     least = 1970
     most = 2100
     example = "2022"
+
+
+class Share(float):
+    """A part of a bound, above 1 where the bound isn't one of the hardware."""
+
+    must: ClassVar[str] = "a number above 0, at most 1000"
+    example: ClassVar[str] = "0.8"
 
 
 class Text(str):
@@ -205,6 +218,18 @@ class Sources(Table):
     must = f"a table from the title of a source to {Figures.must}"
 
 
+class Shares(Table):
+    keys_known = KINDS
+    value = Share
+    must = f"a table from kind of layer ({', '.join(KINDS)}) to {Share.must}"
+
+
+class FunctionRates(Table):
+    keys_known = ()
+    value = Operations
+    must = f"a table from kind of operation to {Operations.must}"
+
+
 def leaf(wanted: Any, value: object) -> Any:
     """The checked value of one key, as the type that the schema wants.
 
@@ -217,7 +242,9 @@ def leaf(wanted: Any, value: object) -> Any:
             return wanted(parse_quantity(wanted.kind, value))
         except MachineError as error:
             raise ValueError(str(error)) from None
-    if issubclass(wanted, Whole):
+    if issubclass(wanted, Share):
+        fits = type(value) in (int, float) and 0 < float(str(value)) <= 1000
+    elif issubclass(wanted, Whole):
         fits = type(value) is int and wanted.least <= value <= wanted.most
     else:
         fits = isinstance(value, str) and re.fullmatch(wanted.pattern, value) is not None

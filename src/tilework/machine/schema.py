@@ -37,6 +37,7 @@ NAMES = {  # of fields, which have their unit in it, and as the file writes them
     "energy_per_byte_joules": "energy_per_byte",
     "energy_per_mac_joules": "energy_per_mac",
     "energy_per_operation_joules": "energy_per_operation",
+    "overhead_seconds": "overhead",
     "power_watts": "power",
     "size_bytes": "size",
 }

@@ -1,4 +1,4 @@
-"""Quantities as text, each with its unit: '128 KiB', '64 GB/s', '1 GHz', '3.7 pJ', '312 TFLOP/s', '400 W'.
+"""Quantities as text, each with its unit: '128 KiB', '64 GB/s', '1 GHz', '3.7 pJ', '5 us', '312 TFLOP/s', '400 W'.
 
 KiB, MiB, GiB and TiB are powers of 1024; KB, MB, GB and TB are powers of 1000. Bits are refused. A multiply-accumulate
 is two operations: '1 TMAC/s' is '2 TOP/s'.
@@ -77,6 +77,7 @@ FREQUENCY = Quantity("a frequency", "1 GHz", _decimal("TGMk", "Hz"), ("THz", "GH
 ENERGY = Quantity(
     "an energy", "3.7 pJ", _decimal("muµnpfa", "J"), ("J", "mJ", "uJ", "nJ", "pJ", "fJ", "aJ"), "1 J", zero=True
 )
+DURATION = Quantity("a time", "5 us", _decimal("muµnp", "s"), ("s", "ms", "us", "ns", "ps"), "1000 s", zero=True)
 POWER = Quantity("a power", "400 W", _decimal("km", "W"), ("kW", "W", "mW"), "1000 kW")
 _RATES = {unit: _decimal("PTGM", f"{unit}/s") for unit in ("FLOP", "OP", "MAC")}
 OPERATIONS = Quantity(
@@ -89,7 +90,8 @@ OPERATIONS = Quantity(
 
 
 def parse_quantity(kind: Quantity, text: object) -> Fraction:
-    """The exact value of `text` in the kind's base unit (bytes, hertz, joules, watts, bytes or operations per second).
+    """The exact value of `text` in the kind's base unit (bytes, hertz, joules, seconds, watts, bytes or operations per
+    second).
 
     Raises MachineError, one sentence that begins with "must be".
     """

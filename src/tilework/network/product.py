@@ -29,12 +29,13 @@ class Product:
 def products(graph: Graph) -> tuple[Product, ...]:
     """The products of a graph's contractions, in its order, each by the name of its node."""
     return tuple(
-        _product(node.name, nest) for node in graph.nodes for nest in graph.nests(node) if nest.kind == CONTRACTION
+        product_of(node.name, nest) for node in graph.nodes for nest in graph.nests(node) if nest.kind == CONTRACTION
     )
 
 
-def _product(name: str, nest: Nest) -> Product:
-    """Loops over both operands count groups, over the first one rows, over the second one columns."""
+def product_of(name: str, nest: Nest) -> Product:
+    """The products of a contraction: loops over both operands count groups, over the first one rows, over the second
+    one columns."""
     assert isinstance(nest.body, Apply)
     first, second = (access.loops() for access in accesses(nest.body))
     sizes = dict(nest.parallel_loops)

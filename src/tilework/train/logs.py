@@ -8,14 +8,13 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
-from struct import pack
 from time import time
 
 from tilework.errors import OutputError
 from tilework.files import replacing
+from tilework.tensorboard import first_event, scalars_event
 from tilework.train.data.tfrecord import framed
 from tilework.train.fit import Record
-from tilework.wire import tag, varint
 
 NAMES = tuple(field.name for field in fields(Record))
 SCALARS = {"loss": "loss/training", "train_accuracy": "accuracy/training", "validation_accuracy": "accuracy/validation"}
@@ -34,22 +33,22 @@ def write_csv(history: Iterable[Record], path: str | Path) -> None:
 
 
 class EventLog:
-    """An event file of TensorBoard in a folder, begun with the epochs done so far; it takes the place of older ones of
-    ours there. An event is a TFRecord with a message Event (tensorboard/compat/proto/event.proto)."""
+    """An event file of TensorBoard in a folder, begun with other events and the epochs done so far; it takes the place
+    of older ones of ours there. An event is a TFRecord with a message Event."""
 
-    def __init__(self, folder: str | Path, history: Sequence[Record]) -> None:
+    def __init__(self, folder: str | Path, history: Sequence[Record], *others: bytes) -> None:
         for old in Path(folder).glob(f"events.out.tfevents.*.{ENDING}"):
             with suppress(OSError):
                 old.unlink()
         self.path = Path(folder) / f"events.out.tfevents.{round(time())}.{ENDING}"
-        self._append(b"", *(event(record) for record in history))
+        self._append(first_event(), *others, *(event(record) for record in history))
 
     def add(self, record: Record) -> None:
         """Append an epoch; TensorBoard shows it at its next look."""
         self._append(event(record))
 
     def _append(self, *events: bytes) -> None:
-        new = b"".join(framed(content or _stamp() + _text(3, b"brain.Event:2")) for content in events)
+        new = b"".join(map(framed, events))
         try:
             with self.path.open("ab") as file:
                 file.write(new)
@@ -61,20 +60,4 @@ class EventLog:
 def event(record: Record) -> bytes:
     """An epoch as an Event: its step, and a summary of a scalar for each number."""
     scalars = {SCALARS[name]: getattr(record, name) for name in SCALARS} | {RATE: record.rate}
-    values = b"".join(
-        _text(1, _text(1, name.encode()) + _float(2, value)) for name, value in scalars.items() if value is not None
-    )
-    return _stamp() + b"\x10" + varint(record.step) + _text(5, values)
-
-
-def _stamp() -> bytes:
-    """Field 1, the time as a double: the clock's, as TensorBoard shows times relative to the first."""
-    return b"\x09" + pack("<d", time())
-
-
-def _text(number: int, content: bytes) -> bytes:
-    return tag(number, len(content)) + content
-
-
-def _float(number: int, value: float) -> bytes:
-    return bytes([number << 3 | 5]) + pack("<f", value)
+    return scalars_event(record.step, scalars)
