@@ -143,10 +143,12 @@ class ProgramRecording:
             self._record(min(4 * self._limit, MAX_EVENTS))
 
     def takes(self, stream: int, place: int) -> Sequence[tuple[str, Time | None]]:
-        """The DRAM channel or a port of a cluster's SRAM."""
+        """The DRAM channel or a port of a cluster's SRAM; the channel for all of the time where DRAM isn't ideal."""
         cluster = self.program.streams[stream].cluster
         names = {0: CHANNEL, 1 + cluster: f"a port of cluster {cluster}'s SRAM"}
-        return [(names[which], cycles) for which, cycles in self.plan.streams[stream].takes[place]]
+        takes = self.plan.streams[stream].takes[place]
+        ideal = self.plan.dram.is_ideal
+        return [(names[which], cycles if which or ideal else None) for which, cycles in takes]
 
     def _record(self, limit: int) -> None:
         self._limit = limit

@@ -22,7 +22,8 @@ def working(instruction: Instruction, machine: Machine) -> str:
     """One line that ends with the cycles, such as "10 latency + ceil(64 bytes / 16 a cycle) = 14"."""
     form, cycles = OPCODES[instruction.mnemonic].form, timing(instruction, machine).cycles
     if form in ("move", "fill"):
-        return f"{_transfer(instruction, machine)} = {cycles}"
+        real = not machine.dram.is_ideal and any(o.memory == "dram" for o in descriptor_of(instruction).operands)
+        return f"{_transfer(instruction, machine)} = {cycles}{' on an ideal DRAM' if real else ''}"
     if form == "contract":
         return f"{_contract(instruction, machine, cycles)} = {cycles}"
     if form in ("vector", "reduce"):

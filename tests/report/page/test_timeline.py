@@ -40,28 +40,36 @@ def shown(machine: str, most: int) -> dict[str, Any]:
     return timeline(each, record(each, [simulate(program).cycles for program in each]), most)
 
 
-@pytest.mark.parametrize("machine", ["dlp-s", "dlp-m4"])
+def placed(found: dict[str, Any], row: dict[str, Any]) -> tuple[list[int], list[int]]:
+    """The instructions of a row's events, and the cycles that the page takes for each."""
+    places = list(accumulate(row["place"]))
+    return places, [row["other"].get(number, found["length"][place]) for number, place in enumerate(places)]
+
+
+@pytest.mark.parametrize("machine", ["dlp-s", "dlp-m4", "dlp-s-ddr4"])
 def test_every_event_is_there_with_its_unit_its_cycles_and_its_instruction(machine: str) -> None:
     each, found = programs(machine), shown(machine, 10**6)
     code = instructions(each)
     rebuilt = Counter[tuple[object, ...]]()
     for row in found["rows"]:
         assert row["bars"]["start"] == []
-        for start, place in zip(accumulate(row["start"]), accumulate(row["place"]), strict=True):
+        for start, place, cycles in zip(accumulate(row["start"]), *placed(found, row), strict=True):
             text = code["lines"][code["instructions"][place]]
-            rebuilt[row["stream"], row["unit"], start, start + found["length"][place], text] += 1
+            rebuilt[row["stream"], row["unit"], start, start + cycles, text] += 1
+        assert not row["other"] or (machine, row["unit"]) in (("dlp-s-ddr4", "load"), ("dlp-s-ddr4", "store"))
     assert rebuilt == Counter((e.stream, e.unit, e.start, e.end, e.text) for e in truth(machine))
     assert (found["until"], found["cycles"]) == (simulate(each[0]).cycles,) * 2
     assert found["events"] == found["shown"] == len(truth(machine))
+    assert any(row["other"] for row in found["rows"]) == (machine == "dlp-s-ddr4")
 
 
-@pytest.mark.parametrize("machine", ["dlp-s", "dlp-m4"])
+@pytest.mark.parametrize("machine", ["dlp-s", "dlp-m4", "dlp-s-ddr4"])
 @pytest.mark.parametrize("most", [0, 40, 150])
 def test_what_is_thinned_keeps_its_number_and_its_cycles(machine: str, most: int) -> None:
     found, bars = shown(machine, most), [row["bars"] for row in shown(machine, most)["rows"]]
     assert found["shown"] == sum(len(row["start"]) for row in found["rows"]) <= most < found["events"]
     assert found["shown"] + sum(sum(each["count"]) for each in bars) == found["events"] == len(truth(machine))
-    one_by_one = sum(found["length"][place] for row in found["rows"] for place in accumulate(row["place"]))
+    one_by_one = sum(sum(placed(found, row)[1]) for row in found["rows"])
     busy = one_by_one + sum(sum(each["busy"]) for each in bars)
     assert busy == sum(event.end - event.start for event in truth(machine))
     for each in bars:

@@ -30,18 +30,20 @@ BARS = 40_000  # places for bars, shared by the rows
 
 @dataclass(frozen=True)
 class Events:
-    """Of one unit of one stream, in the order in which they begin: the cycles, and the instructions' numbers when those
-    of all streams are counted through."""
+    """Of one unit of one stream, in the order in which they begin: the cycles, how many they are, and the instructions'
+    numbers when those of all streams are counted through."""
 
     stream: str
     unit: str
     start: Integers
+    cycles: Integers
     place: Integers
 
 
 @dataclass(frozen=True)
 class Recording:
-    """The events of programs one after another up to the cycle `until` of all, and how long each instruction takes."""
+    """The events of programs one after another up to the cycle `until` of all, and how long each instruction takes on
+    an ideal DRAM."""
 
     rows: tuple[Events, ...]
     length: Integers
@@ -74,7 +76,7 @@ def timeline(programs: Sequence[Program], recording: Recording, most: int = EVEN
 
 def record(programs: Sequence[Program], cycles: Sequence[int], most: int = RECORDED) -> Recording:
     """Simulate one by one, about `most` executions of all streams together; `cycles` are what each program takes."""
-    rows: dict[tuple[str, str], list[tuple[Integers, Integers]]] = {}
+    rows: dict[tuple[str, str], list[tuple[Integers, Integers, Integers]]] = {}
     lengths = [np.zeros(0, np.int64)]
     time, offset, until, left = 0, 0, 0, most
     for program, taken in zip(programs, cycles, strict=True):
@@ -85,8 +87,8 @@ def record(programs: Sequence[Program], cycles: Sequence[int], most: int = RECOR
             cut = [core.records[-1][1] for core in cores if core.pause[1] == CUT]
             end = min(cut, default=taken)  # behind it the streams that went on had the channel to themselves
             for core in cores:
-                for unit, start, place in _by_unit(core.records, end):
-                    rows.setdefault((core.name, unit), []).append((start + time, place + offset))
+                for unit, start, lasted, place in _by_unit(core.records, end):
+                    rows.setdefault((core.name, unit), []).append((start + time, lasted, place + offset))
                 offset += len(core.plan.costs)
             left = 0 if cut else left - sum(len(core.records) for core in cores)
             until = time + end
@@ -104,14 +106,14 @@ def _order(item: tuple[tuple[str, str], object]) -> tuple[object, ...]:
     return (role, *map(int, numbers), UNITS.index(unit))
 
 
-def _by_unit(records: Sequence[Record], end: int) -> Iterator[tuple[str, Integers, Integers]]:
-    """Of each unit what takes time: where it begins, and the instruction's place in its stream."""
+def _by_unit(records: Sequence[Record], end: int) -> Iterator[tuple[str, Integers, Integers, Integers]]:
+    """Of each unit what takes time: where it begins, how long it takes, and the instruction's place in its stream."""
     table = np.array(records, np.int64).reshape(-1, 4)
     table = table[(table[:, 2] > table[:, 1]) & (table[:, 1] < end)]
     for number, unit in enumerate(UNITS):
         own = table[table[:, 0] == number]
         if len(own):
-            yield unit, own[:, 1], own[:, 3]
+            yield unit, own[:, 1], own[:, 2] - own[:, 1], own[:, 3]
 
 
 def _layer_at(programs: Sequence[Program], size: int) -> Integers:
@@ -145,13 +147,15 @@ def _ranks(layers: Integers) -> Integers:
 
 
 def _row(row: Events, keep: npt.NDArray[np.bool_], length: Integers, layer_at: Integers, width: int) -> dict[str, Any]:
-    start, place = row.start[keep], row.place[keep]
+    start, place, lasted = row.start[keep], row.place[keep], row.cycles[keep]
+    other = np.flatnonzero(lasted != length[place])  # transfers that a DRAM with rows and refreshes holds up
     return {
         "stream": row.stream,
         "unit": row.unit,
         "start": np.diff(start, prepend=0).tolist(),
         "place": np.diff(place, prepend=0).tolist(),
-        "bars": _bars(row.start[~keep], length[row.place[~keep]], layer_at[row.place[~keep]], width),
+        "other": dict(zip(other.tolist(), lasted[other].tolist(), strict=True)),
+        "bars": _bars(row.start[~keep], row.cycles[~keep], layer_at[row.place[~keep]], width),
     }
 
 

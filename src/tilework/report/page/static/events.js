@@ -2,22 +2,27 @@
 function readRows(time, code) {
   const owner = new Int32Array(code.instructions.length).fill(-1);
   code.spans.forEach((spans, layer) => { for (const [first, last] of spans) owner.fill(layer, first, last); });
-  const rows = time.rows.map(({ stream, unit, start, place, bars }) => {
+  const rows = time.rows.map(({ stream, unit, start, place, other, bars }) => {
     const starts = new Float64Array(start.length), places = new Int32Array(start.length);
     let at = 0, where = 0;
     for (let i = 0; i < start.length; i++) {
       starts[i] = at += start[i];
       places[i] = where += place[i];
     }
-    return { stream, unit, starts, places, bars };
+    return { stream, unit, starts, places, other, bars };
   });
   return { rows, owner };
+}
+
+// The cycles of an event: its instruction's, or its own where those are others.
+function lasting(row, length, i) {
+  return row.other[i] ?? length[row.places[i]];
 }
 
 // The event of a row that is at work in a cycle, or -1.
 function eventAt(row, length, cycle) {
   const i = d3.bisectRight(row.starts, cycle) - 1;
-  return i >= 0 && cycle < row.starts[i] + length[row.places[i]] ? i : -1;
+  return i >= 0 && cycle < row.starts[i] + lasting(row, length, i) ? i : -1;
 }
 
 function barAt(row, cycle) {
@@ -37,7 +42,7 @@ function paintRow(context, row, view, { top, height, length, owner, colour, labe
     }
   };
   for (let i = Math.max(0, d3.bisectLeft(row.starts, from) - 1); i < row.starts.length && row.starts[i] < to; i++) {
-    const start = row.starts[i], end = start + length[row.places[i]], layer = owner[row.places[i]];
+    const start = row.starts[i], end = start + lasting(row, length, i), layer = owner[row.places[i]];
     if (x(end) - x(start) >= 3) wide.push([Math.max(left, x(start)), Math.min(right, x(end)), layer, row.places[i]]);
     else if (end > from) add(start, end, end - start, layer);
   }

@@ -98,7 +98,7 @@ function timelineView(time, code) {
   function paintFocus() {
     const row = rows[focus.row];
     if (focus.event < 0 || !row) return;
-    const start = row.starts[focus.event], a = x(start), b = x(start + time.length[row.places[focus.event]]);
+    const start = row.starts[focus.event], a = x(start), b = x(start + lasting(row, time.length, focus.event));
     context.strokeStyle = css("--mark");
     context.lineWidth = 2;
     context.strokeRect(a - 1, tops[focus.row] + 1, Math.max(3, b - a + 1), ROW - 2);
@@ -122,8 +122,8 @@ function timelineView(time, code) {
   function sentence({ row, event, bar, layer }) {
     const name = layer >= 0 ? layers.name[layer] : "";
     if (event >= 0) {
-      const { starts, places, stream, unit } = rows[row], place = places[event], start = starts[event];
-      return [`${name}  ·  ${several ? `${stream} ` : ""}${unit}`, `cycles ${whole(start)} to ${whole(start + time.length[place])} (${whole(time.length[place])})`, label(place)];
+      const { starts, places, stream, unit } = rows[row], place = places[event], start = starts[event], cycles = lasting(rows[row], time.length, event);
+      return [`${name}  ·  ${several ? `${stream} ` : ""}${unit}`, `cycles ${whole(start)} to ${whole(start + cycles)} (${whole(cycles)})`, label(place)];
     }
     if (bar >= 0) {
       const { start, end, busy, count } = rows[row].bars;
