@@ -27,6 +27,8 @@ LEVELS = (  # a folder may import those of the levels before its own, and itself
     {"frontend", "cost", "compiler", "simulator", "train"},
     {"debug", "executable", "counting", "mapping", "training", "calibrating"},
     {"checking", "repeats", "validation", "measuring", "achieving"},
+    {"debug", "executable", "counting", "mapping", "training"},
+    {"checking", "doubling", "repeats", "validation"},
     {"explore", "report"},
     {"commands", "cli"},
     {"__init__", "__main__"},

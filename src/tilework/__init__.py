@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tilework.counting import scale_training as scale_training
     from tilework.counting import serving_curve as serving_curve
     from tilework.counting import training_curve as training_curve
+    from tilework.doubling import what_if as what_if
     from tilework.errors import DataError as DataError
     from tilework.errors import NetworkError as NetworkError
     from tilework.executable import Executable as Executable
@@ -257,6 +258,7 @@ _EXPORTS = {  # name: where it is
     "utilisation": "tilework.cost.utilisation:utilisation",
     "validate": "tilework.validation.table:validate",
     "weight_stationary": "tilework.compiler.loops:weight_stationary",
+    "what_if": "tilework.doubling:what_if",
     "with_cache": "tilework.simulator.cache:with_cache",
     "write_diagram": "tilework.isa.decoder_svg:write_diagram",
     "write_idx": "tilework.train.data.idx:write_idx",

@@ -18,6 +18,7 @@ from tilework.commands.progress import progress, working
 from tilework.commands.reading import Reading, calibrated, read_inputs
 from tilework.commands.segments import on_the_host, warn
 from tilework.commands.sharing import compile_options
+from tilework.doubling import WhatIf, what_if
 from tilework.errors import ProgramError
 from tilework.executable import Array, Executable, compile_network, find_weights, load_executable
 from tilework.frontend.resolve import resolve
@@ -49,6 +50,7 @@ class CheckFailedError(Exception):
 @compile_options
 @weights_options
 @click.option("--check", is_flag=True, help="Compare the outputs with ONNX Runtime's.")
+@click.option("--what-if", "doubling", is_flag=True, help="How much faster with each resource doubled, compiled anew.")
 @json_option
 def run(
     network: str,
@@ -59,6 +61,7 @@ def run(
     weights: str | None,
     seed: int | None,
     check: bool,
+    doubling: bool,
     as_json: bool,
 ) -> None:
     """Run NETWORK, or a program FILE.tile, on the simulated processor: outputs, exact cycles, traffic and energy.
@@ -72,15 +75,18 @@ def run(
       tilework run vgg19 --for dlp-s --input photo.jpg --weights vgg19.pth
       tilework run resnet50 --batch 4 --for dlp-m4 --split data
     """
+    if doubling and network.endswith(".tile"):
+        raise ProgramError(f"--what-if must have a network to compile anew, not {network}; tilework simulate keeps it")
     executable = _executable(network, batch, machine, choices, weights, seed)
     reading = read_inputs(executable, file)
     with progress("running") as moved:
         results = [executable.run(progress=moved, **values) for values in reading.inputs]
     compared = _compare(executable, reading, results) if check else None
+    doubled = _doubled(executable, choices) if doubling else None
     if as_json:
-        print_json(_record(executable, reading, results, compared))
+        print_json(_record(executable, reading, results, compared) | (doubled.to_dict() if doubled else {}))
     else:
-        click.echo(_text(executable, reading, results, compared))
+        click.echo(_text(executable, reading, results, compared) + (f"\n\n{doubled}" if doubled else ""))
     if compared and not _is_inexact(executable):
         _judge(compared.error, results, TOLERANCES[executable.bundle.programs[-1].outputs[0].dtype])
 
@@ -109,6 +115,14 @@ def _executable(
             "leave out --weights, --seed, --batch, --dtype, --calibrate, --no-fusion, --prune, --cores and --split"
         )
     return load_executable(network, machine)
+
+
+def _doubled(executable: Executable, choices: dict[str, Any]) -> WhatIf:
+    """The network compiled for its machine with each resource doubled."""
+    assert executable.source is not None
+    graph, weights = executable.source
+    with working("compiling for other machines"):
+        return what_if(graph, executable.bundle.machine, weights=weights, **calibrated(graph, choices))
 
 
 def _is_inexact(executable: Executable) -> bool:

@@ -13,11 +13,12 @@ from tilework.commands.options import json_option, print_json
 from tilework.commands.programs import read_bundle, read_text
 from tilework.commands.segments import on_the_host
 from tilework.commands.timelines import Timeline, inputs_of, of_programs, of_tiles
+from tilework.doubling import what_if
 from tilework.errors import ProgramError, SimulationError
 from tilework.files import replacing
 from tilework.frontend.topology import read_topology
 from tilework.isa.program import Program
-from tilework.isa.tile_language import parse_tiles
+from tilework.isa.tile_language import Section, parse_tiles
 from tilework.machine.load import load_machine
 from tilework.simulator.bounds import check_addresses
 from tilework.simulator.cycle import simulate as simulate_program
@@ -43,6 +44,7 @@ from tilework.simulator.together import together
 )
 @window_option
 @cache_option
+@click.option("--what-if", "doubling", is_flag=True, help="How much faster with each resource doubled.")
 @json_option
 def simulate(
     file: str,
@@ -55,6 +57,7 @@ def simulate(
     reads: str | None,
     window: int | None,
     cache: str | None,
+    doubling: bool,
     as_json: bool,
 ) -> None:
     """The exact time of a program: FILE is an executable (.tile), the tile language (.tl) or assembly text.
@@ -68,12 +71,14 @@ def simulate(
       tilework simulate examples/cluster.s --on dlp-m4 --cycles
       tilework simulate examples/pipeline.s --window 16 --cache 4KiB/64/2
       tilework simulate examples/ex7_9.tl --on dlp-s --timeline
+      tilework simulate examples/pipeline.s --what-if
       tilework simulate examples/alexnet.csv --on scale-32x32-ws
     """
     kind = Path(file).suffix
     _check_options(kind, {"--timeline": timeline, "-o": bool(output), "--trace": bool(trace)}, "a program", (".csv",))
     detailed = {"--cycles": cycles, "--histogram": histogram, "--reads": bool(reads)}
     detailed |= {"--window": window is not None, "--cache": cache is not None}
+    _check_options(kind, {"--what-if": doubling}, "a program", (".csv",))
     _check_options(kind, detailed, "a program of instructions", (".csv", ".tl"))
     bundle = None if kind in (".csv", ".tl") else read_bundle(file, machine)
     if bundle is None:
@@ -94,6 +99,10 @@ def simulate(
         found = [line for program in bundle.programs for line in _reads(program, strict=reads == "error")]
         record["unwritten_reads"] = found
         parts.append("\n".join(found) or "nothing is read on chip before it is written")
+    if doubling:
+        answer = what_if(bundle) if bundle else what_if(_sections(file), machine)
+        record |= answer.to_dict()
+        parts.append(str(answer))
     if output:
         shown.draw(output, name)
     if trace:
@@ -122,9 +131,13 @@ def _topology(file: str, machine_name: str | None) -> tuple[str, Any, Any]:
 
 
 def _tiles(file: str, machine_name: str | None) -> tuple[str, Any, Timeline]:
-    program = parse_tiles(read_text(file, "a program in the tile language"))
+    program = _sections(file)
     machine = load_machine(machine_name or "dlp-s")
     return f"{Path(file).stem} on {machine.name}", simulate_tiles(program, machine), of_tiles(program, machine)
+
+
+def _sections(file: str) -> tuple[Section, ...]:
+    return parse_tiles(read_text(file, "a program in the tile language"))
 
 
 def _instructions(programs: Sequence[Program], of_text: bool) -> tuple[str, Any, Timeline]:
