@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -41,7 +42,7 @@ cycle 12 of 453 · at 12: post matrix 1
 core 0 0, instruction 9: wait matrix 0
   meaning   the unit's queue stops until the token is above 0, then 1 is taken from it
   cycles    a unit acts on it between two others, in no time = 0
-  issued    1 times so far
+  issued    1 time so far
   now       1 of 3 in the queue of matrix: it waits for token 0, which load posts at 8; begins in cycle 69
 > explain 11
 core 0 0, instruction 11: contract <16, 16, 32> nram 0x1000+(1024*i0) mod 2048 {64, 4, 0} = \
@@ -51,7 +52,7 @@ nram 0x0+(2048*i0) mod 4096 {128, 0, 4} * wram 0x0 {0, 128, 4}
   d         nram 0x1000, 16x16 float32
   a         nram 0x0, 16x32 float32
   b         wram 0x0, 16x32 float32
-  issued    1 times so far
+  issued    1 time so far
   now       3 of 3 in the queue of matrix: behind 9 wait, which waits; it begins in cycle 69
 """
 
@@ -194,3 +195,20 @@ def test_without_a_terminal_or_without_textual(monkeypatch: pytest.MonkeyPatch) 
         "tilework: the debugger's screen needs the package textual: pip install 'tilework[debug]'; "
         "--script needs none\n"
     )
+
+
+DOCUMENTED = re.findall(
+    r"<!-- session: (\S+) (\S+) -->\n```\n(.*?)```\n",
+    (EXAMPLES.parent / "docs" / "debugger.md").read_text("utf-8"),
+    re.S,
+)
+
+
+@pytest.mark.parametrize(("file", "machine", "text"), DOCUMENTED)
+def test_the_documented_sessions(file: str, machine: str, text: str) -> None:
+    script = "\n".join(line[2:] for line in text.splitlines() if line.startswith("> "))
+    assert printed(EXAMPLES.parent / file, script, "--on", machine) == text
+
+
+def test_all_documented_sessions_are_found() -> None:
+    assert len(DOCUMENTED) == 4

@@ -74,7 +74,7 @@ def text_of(record: dict[str, Any]) -> str:
         f"  cycles    {record['cycles']}",
     ]
     lines += [f"  {operand['name']:<9} {operand['text']}" for operand in record.get("operands", ())]
-    lines.append(f"  issued    {record['issued']} times so far")
+    lines.append(f"  issued    {record['issued']} {'time' if record['issued'] == 1 else 'times'} so far")
     lines += [f"  {'now' if not number else '':<9} {line}" for number, line in enumerate(record["where"])]
     return "\n".join(lines)
 
@@ -134,7 +134,8 @@ def _where(session: Session, state: StreamState, place: int) -> list[str]:
             found.append(f"{unit.name} works on it, from cycle {cycles_text(unit.since)} to {cycles_text(unit.until)}")
         found += [_queued(session, unit, trace, number) for number, one in enumerate(unit.queue) if one == place]
     if not found:
-        found.append("control has not come to it again" if _comes(session, place) else "it is not executed any more")
+        yet = "again" if place in session.trace.places[: bisect_left(session.trace.cycles, session.now)] else "yet"
+        found.append(f"control has not come to it {yet}" if _comes(session, place) else "it is not executed any more")
     return found
 
 
