@@ -31,7 +31,7 @@ KEYS = {  # what the help screen says
     "] and [": "forward or back by a cycle",
     "r": "run to the next breakpoint, or to the end",
     "e": "run to the end; 0 goes to the beginning",
-    "up, down, page up, page down": "move the cursor over the code: it is explained below",
+    "up, down, page up, page down": "move the cursor over the code, which is explained; or scroll another pane",
     "h": "the cursor back to control",
     "o": "set or delete a breakpoint at the cursor",
     "g": "run to the cursor",
@@ -54,13 +54,17 @@ Screen { layout: vertical; }
 #code Static, #timeline Static, #memory Static { text-wrap: nowrap; text-overflow: ellipsis; }
 #code { height: 3fr; overflow: hidden; }
 #timeline { height: auto; max-height: 2fr; }
-#units { height: 2fr; }
+#units { height: 3fr; }
 #registers { height: auto; max-height: 1fr; }
 #memory { height: 2fr; }
 #explain { height: 12; }
 #answer { height: auto; max-height: 14; }
 .narrow #left, .narrow #right { width: 1fr; }
-.narrow .pane { height: 1fr; max-height: 100%; border: none; padding: 0; }
+.narrow .pane { border: none; padding: 0; }
+.narrow #code, .narrow #units, .narrow #registers, .narrow #memory,
+.narrow #timeline, .narrow #explain, .narrow #answer {
+  height: 1fr; max-height: 100%;
+}
 #command { height: 3; }
 """
 
@@ -231,7 +235,10 @@ class Debugger(App[None]):
         self.show()
 
     def action_cursor(self, by: int) -> None:
-        """Move the cursor over the code."""
+        """Move the cursor over the code; where another pane is all that is shown, that is moved."""
+        if self.screen_stack[0].has_class("narrow") and self.pane != "code":
+            self.screen_stack[0].query_one(f"#{self.pane}").scroll_relative(y=by, animate=False)
+            return
         self.at = min(max(0, self.place + by), len(self.session.trace.code) - 1)
         self.show()
 
