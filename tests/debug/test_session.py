@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tilework.debug.explain import explain
 from tilework.debug.session import Session
 from tilework.errors import DebugError, SimulationError
 from tilework.executable import compile_network, random_inputs
@@ -124,6 +125,20 @@ def test_a_network_ends_with_its_outputs() -> None:
     tile = session.look().port("softmax")
     assert tile is not None
     np.testing.assert_array_equal(tile.values, executable.run(**inputs)["softmax"])
+
+
+def test_rows_and_refreshes_of_the_dram(example: Example) -> None:
+    program = example("pipeline.s", "dlp-s-ddr4")
+    session = Session.of_program(program, {})
+    session.run_to_end()
+    assert session.now == simulate(program, inputs={}).cycles
+    session.run_to_cycle(40)
+    (state,) = session.streams()
+    text = explain(session, 4)["cycles"]
+    assert text.endswith(", and what rows and refreshes of the DRAM add")
+    load = state.units[0]
+    assert load.working == 4
+    assert load.until - load.since > int(text.rpartition(" = ")[2].partition(",")[0])
 
 
 def test_going_back_puts_back_what_was_written(debugged: Build) -> None:

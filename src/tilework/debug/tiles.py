@@ -47,12 +47,12 @@ class TileRecording:
                 f"end in cycle {decimal(Fraction(self.horizon))}; tilework simulate gives the whole time"
             )
 
-    def takes(self, stream: int, place: int) -> Sequence[tuple[str, Time | None]]:
+    def takes(self, stream: int, place: int) -> Sequence[tuple[str, int]]:
         """The DRAM channel or a port of the SRAM."""
         words = self.streams[stream].code[place].split()
         if words[0] == "move" and "dram" in words:
-            return [(CHANNEL, None)]
-        return [("a port of the SRAM", None)] if "sram" in words else []
+            return [(CHANNEL, 0)]
+        return [("a port of the SRAM", 0)] if "sram" in words else []
 
 
 def _plain(time: Fraction) -> Time:

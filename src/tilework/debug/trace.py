@@ -113,8 +113,8 @@ class Recording(Protocol):
     def reach(self, now: Time) -> None:
         """Record on until `now` is known, or the end; raises DebugError if that is too far."""
 
-    def takes(self, stream: int, place: int) -> Sequence[tuple[str, Time | None]]:
-        """What that instruction shares with others, and for how many cycles: None is for all of its time."""
+    def takes(self, stream: int, place: int) -> Sequence[tuple[str, int]]:
+        """What that instruction shares with others, and how many cycles before its end others can have it."""
 
 
 class ProgramRecording:
@@ -142,13 +142,12 @@ class ProgramRecording:
                 )
             self._record(min(4 * self._limit, MAX_EVENTS))
 
-    def takes(self, stream: int, place: int) -> Sequence[tuple[str, Time | None]]:
-        """The DRAM channel or a port of a cluster's SRAM; the channel for all of the time where DRAM isn't ideal."""
+    def takes(self, stream: int, place: int) -> Sequence[tuple[str, int]]:
+        """The DRAM channel or a port of a cluster's SRAM; rows and refreshes delay it and its instruction alike."""
         cluster = self.program.streams[stream].cluster
         names = {0: CHANNEL, 1 + cluster: f"a port of cluster {cluster}'s SRAM"}
-        takes = self.plan.streams[stream].takes[place]
-        ideal = self.plan.dram.is_ideal
-        return [(names[which], cycles if which or ideal else None) for which, cycles in takes]
+        plan = self.plan.streams[stream]
+        return [(names[which], plan.costs[place].cycles - occupied) for which, occupied in plan.takes[place]]
 
     def _record(self, limit: int) -> None:
         self._limit = limit

@@ -105,9 +105,8 @@ def _holder(recording: Recording, name: str, own: tuple[int, str], now: Time, st
     """Who keeps a shared resource from a unit to the last: has it, or takes it before the unit begins."""
     held: list[tuple[Time, str]] = []
     for stream, unit, number, place in _near(recording, now, start):
-        for what, cycles in recording.takes(stream, place):
-            since = unit.starts[number]
-            until = unit.ends[number] if cycles is None else since + cycles
+        for what, before in recording.takes(stream, place):
+            since, until = unit.starts[number], unit.ends[number] - before
             if what == name and (stream, unit.name) != own and now < until <= start:
                 trace = recording.streams[stream]
                 who = f"{trace.code[place].split()[0]} {trace.numbers[place]}"

@@ -22,8 +22,9 @@ def working(instruction: Instruction, machine: Machine) -> str:
     """One line that ends with the cycles, such as "10 latency + ceil(64 bytes / 16 a cycle) = 14"."""
     form, cycles = OPCODES[instruction.mnemonic].form, timing(instruction, machine).cycles
     if form in ("move", "fill"):
-        real = not machine.dram.is_ideal and any(o.memory == "dram" for o in descriptor_of(instruction).operands)
-        return f"{_transfer(instruction, machine)} = {cycles}{' on an ideal DRAM' if real else ''}"
+        dram = any(operand.memory == "dram" for operand in descriptor_of(instruction).operands)
+        more = ", and what rows and refreshes of the DRAM add" if dram and not _is_ideal(machine) else ""
+        return f"{_transfer(instruction, machine)} = {cycles}{more}"
     if form == "contract":
         return f"{_contract(instruction, machine, cycles)} = {cycles}"
     if form in ("vector", "reduce"):
@@ -31,6 +32,10 @@ def working(instruction: Instruction, machine: Machine) -> str:
     if form == "token":
         return "a unit acts on it between two others, in no time = 0"
     return f"control passes {'no' if not cycles else 'one'} cycle with it = {cycles}"
+
+
+def _is_ideal(machine: Machine) -> bool:
+    return machine.dram.rows is None and machine.dram.refresh is None
 
 
 def _transfer(instruction: Instruction, machine: Machine) -> str:
