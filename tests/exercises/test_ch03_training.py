@@ -51,3 +51,18 @@ def test_a_short_training_by_the_same_recipe(number: str, recipe: str) -> None:
     (run,) = load_exercise(number).compute(seeds=1, epochs=1, recipes=(recipe,))["runs"]
     assert (run["recipe"], run["seed"], run["epochs"]) == (recipe, 0, 1)
     assert run["accuracy"] > 0.3
+
+
+def test_faster_than_tuned_gradient_descent(answer_to: Answers) -> None:
+    answer = answer_to("3.11")
+    methods = {one["name"]: one for one in answer["methods"]}
+    tuned, best = methods["SGD, tuned"], methods[answer["best"]]
+    assert tuned["reached"] == tuned["runs"] == 10
+    assert {one["tried"] for one in answer["methods"]} == {1, answer["trials"]}
+    assert answer["speedup"] == best["speedup"] > 2
+    assert best["interval"][0] > 1.5
+    assert abs(best["test_difference"]["value"]) < 0.001
+    assert methods["SGD, a textbook's rate"]["reached"] == 0
+    assert methods["momentum"]["interval"][0] < 1 < methods["momentum"]["interval"][1]
+    assert methods["Adam"]["interval"][1] < 1
+    assert all(one["ends"].count(True) == one["reached"] for one in answer["methods"])
