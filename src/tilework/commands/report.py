@@ -58,6 +58,11 @@ def report(
     target = load_either(machine or "dlp-s")
     with working(f"reading {network}"):
         graph = load(network, *inputs, batch=None if batch is None else int(batch), phase=phase or "")
+    if not isinstance(target, Machine) and (choices.keys() - {"dtype"} or weights or seed is not None):
+        raise MachineError(
+            f"nothing is compiled for {target.name}, of which only peaks are known; of the options about compiling "
+            "leave out all but --dtype"
+        )
     if isinstance(target, Machine):
         warn(graph)
         choices = {**calibrated(graph, choices), "weights": find_weights(graph, network, weights, seed)}

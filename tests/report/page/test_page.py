@@ -254,6 +254,13 @@ def test_the_command_warns_where_nothing_is_simulated(tmp_path: Path) -> None:
     [
         (["-o", "page.txt"], "a page's name must end in .html, unlike 'page.txt'"),
         (["-o", "p.html", "--for", "dlp-x"], "a machine must be a name in the catalogue or a path that ends in .toml"),
+        (["-o", "p.html", "--cores", "9"], "cores must be from 1 to the 1 of dlp-s, not 9; correct it"),
+        (["-o", "p.html", "--dtype", "int4"], "the dtype for dlp-s must be one of float32"),
+        (
+            ["-o", "p.html", "--for", "t4", "--cores", "2"],
+            "nothing is compiled for t4, of which only peaks are known; of the options about compiling leave out all "
+            "but --dtype",
+        ),
         (["-o", "p.html", "--batch", "N"], "--batch must be a whole number for a page, not 'N'; give one such as 8"),
     ],
 )

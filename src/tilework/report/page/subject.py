@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tilework.compiler.dtype import stored_dtype
+from tilework.compiler.options import Options
 from tilework.cost.count import Count, count
 from tilework.cost.roofline import Roofline, roofline
 from tilework.counting import load
@@ -97,7 +98,8 @@ def subject_of(
     """Count, bound, compile and simulate a network; `choices` are those of `compile_network`.
 
     A network that the machine can't run, and an accelerator of which only peaks are known, have no program. Raises
-    NetworkError or MachineError for what can't be read, WeightsError for weights that don't fit.
+    NetworkError or MachineError for what can't be read, WeightsError for weights that don't fit, CompileError for
+    choices that the machine doesn't have.
     """
     graph = network if isinstance(network, Graph) else load(network)
     target = _machine(machine)
@@ -117,6 +119,9 @@ def _executable(graph: Graph, machine: Machine | Accelerator, choices: dict[str,
             f"only the peaks and the bandwidth of {machine.name} are published, so that nothing can be compiled for it "
             "or simulated on it"
         )
+    Options(**{name: choices[name] for name in choices.keys() & Options.__dataclass_fields__}).check(machine)
+    if choices.get("dtype"):
+        stored_dtype(machine, choices["dtype"])
     try:
         executable = compile_network(graph, machine, **choices)
         assert executable.cost

@@ -62,7 +62,7 @@ def write_report(
     `network` is what `tw.count` takes, for other inputs what `tw.load` gives; `choices` are those of `tw.compile`. For
     an accelerator of which only peaks are known, and for a network that the machine can't run, the parts about the run
     say so in place of numbers. Raises OutputError for a path that doesn't end in .html or can't be written, and what
-    `tw.load`, `tw.load_machine` and `tw.compile` raise but CompileError.
+    `tw.load` and `tw.compile` raise, but for a network that the machine can't run.
     """
     check_ending(path)
     return write(subject_of(network, machine, beside, **choices), path)

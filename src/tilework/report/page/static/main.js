@@ -64,7 +64,8 @@ function navigation() {
     const end = innerHeight + scrollY >= document.body.scrollHeight - 4, at = end ? sections.length - 1 : sections.findLastIndex((section) => section.getBoundingClientRect().top < innerHeight / 3);
     links.forEach((link, i) => {
       link.classList.toggle("here", i === Math.max(0, at));
-      link.toggleAttribute("aria-current", i === Math.max(0, at));
+      if (i === Math.max(0, at)) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
     });
   };
   addEventListener("scroll", where, { passive: true });

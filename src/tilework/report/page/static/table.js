@@ -6,13 +6,14 @@ function tableView() {
   const body = make("tbody");
   const heads = columns.map((column) => make("th", { scope: "col", class: column.left && "left" },
     make("button", { type: "button", onclick: () => sort(column) }, column.head)));
-  box.append(make("table", { "aria-rowcount": nodes.name.length + 1 }, make("thead", {}, make("tr", {}, ...heads)), body));
+  box.append(make("table", { role: "grid", "aria-rowcount": nodes.name.length + 1 }, make("thead", {}, make("tr", {}, ...heads)), body));
 
   function sort(column) {
     if (by === column && !down) [by, down] = [null, true];
     else if (by === column) down = false;
     else [by, down] = [column, !column.left];
-    heads.forEach((head, i) => head.toggleAttribute("aria-sort", false) || (columns[i] === by && head.setAttribute("aria-sort", down ? "descending" : "ascending")));
+    for (const head of heads) head.removeAttribute("aria-sort");
+    if (by) heads[columns.indexOf(by)].setAttribute("aria-sort", down ? "descending" : "ascending");
     arrange();
   }
 
