@@ -134,7 +134,8 @@ def _stage(work: Split, rates: Rates, part: range, time: Time, send: float) -> S
     sizes = {t.name: t.elements * work.sharding.share(t) * element_bytes(t, rates.dtype) for t in read.values()}
     weights = sum(sizes[t.name] for t in read.values() if t.is_weight)
     caches = sum(sizes[t.name] for t in read.values() if t.role == INPUT and t.dtype in FLOATING_BYTES)
-    return Stage(nodes[0].name, nodes[-1].name, time, send, weights, caches, rates.fused)
+    shown = time.on_chip() if rates.fused else time
+    return Stage(nodes[0].name, nodes[-1].name, shown, send, weights, caches, rates.fused)
 
 
 def activation_peak(work: Split, dtype: str) -> float:

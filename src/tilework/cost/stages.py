@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
 from tilework.cost.checkpoint import numbered
@@ -77,6 +77,10 @@ class Time:
     def seconds(self, fused: bool) -> float:
         """Layer by layer or fused, and then the links, for which the layers wait."""
         return (max(self.compute, self.ends) if fused else self.layers) + self.links
+
+    def on_chip(self) -> Time:
+        """The same for nodes computed as one, of which only sources and outputs move."""
+        return replace(self, memory=self.ends, layers=max(self.compute, self.ends))
 
     def bound_by(self) -> str:
         """What takes most of the time by itself."""
