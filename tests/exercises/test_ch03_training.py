@@ -66,3 +66,14 @@ def test_faster_than_tuned_gradient_descent(answer_to: Answers) -> None:
     assert methods["momentum"]["interval"][0] < 1 < methods["momentum"]["interval"][1]
     assert methods["Adam"]["interval"][1] < 1
     assert all(one["ends"].count(True) == one["reached"] for one in answer["methods"])
+
+
+def test_natural_images_are_learnt_sooner_and_as_well(answer_to: Answers) -> None:
+    answer = answer_to("3.12")
+    tuned, best = answer["methods"]
+    assert answer["best"] == best["name"] == "Nesterov, one cycle"
+    assert tuned["reached"] == best["reached"] == 10
+    assert (tuned["tried"], best["tried"]) == (answer["trials"], answer["trials"])
+    assert 1.4 < best["interval"][0] < best["speedup"] < best["interval"][1] < 2.1
+    assert best["test_difference"]["low"] > 0
+    assert "images of 10 classes" in answer["data"]
