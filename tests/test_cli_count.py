@@ -211,7 +211,8 @@ SHAPES = "must have 4 sizes, or 3 without the batch, not"
         (["count", "lenet5", "--top", "0"], "tilework: the top must be at least 1 row, not 0"),
         (
             ["count", "lenet5", "-o", "a.pdf"],
-            "tilework: the file's name must end in .html, .svg, .png, .csv, .md, .json, .txt, .onnx or .tfevents, unlike 'a.pdf'",
+            "tilework: the file's name must end in .html, .svg, .png, .csv, .md, .json, .txt, .onnx or .tfevents, "
+            "unlike 'a.pdf'",
         ),
         (
             ["count", "lenet5", "--against", "alexnet", "-o", "a.svg"],
