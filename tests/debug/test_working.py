@@ -49,10 +49,10 @@ def test_the_manuals_instructions(toy: Machine, line: str, text: str) -> None:
     assert working(parse_instruction(line), toy) == text
 
 
-def test_rows_of_the_dram_are_left_out_and_this_is_said() -> None:
+def test_rows_of_the_dram_add_and_this_is_said() -> None:
     machine = load_machine("dlp-s-ddr4")
     load, fill = "load <16> nram 0x0 {4} = dram 0x0 {4}", "fill <16> nram 0x0 {4} = #0"
-    text = "ceil(64 bytes in bursts of 64 / 64 a cycle of the channel) = 1 on an ideal DRAM"
+    text = "ceil(64 bytes in bursts of 64 / 64 a cycle of the channel) = 1, and what rows and refreshes of the DRAM add"
     assert working(parse_instruction(load), machine) == text
     assert working(parse_instruction(fill), machine) == "ceil(64 bytes / 64 a cycle inside the core) = 1"
 

@@ -90,7 +90,7 @@ def rbm(name: str, shape: Shape, hidden: int = 500) -> Graph:
 
 def _drawn(g: GraphBuilder, name: str, total: str, random: str) -> str:
     """1 with the probability sigmoid(total), else 0."""
-    chance = g.node(f"{name}.probability", "sigmoid", total)
+    chance = g.node(f"{name}_probability", "sigmoid", total)
     return g.node(name, "pointwise", random, chance, what="drawn", body=LARGER)
 
 
