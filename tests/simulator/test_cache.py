@@ -171,4 +171,4 @@ def test_caches_that_cannot_be(sizes: tuple[int, int, int], sentence: str) -> No
 def test_programs_that_cannot_be_tried(program: Build) -> None:
     with pytest.raises(SimulationError) as found:
         with_cache(program(".core 0 0\nend\n.core 0 1\nend\n"), Cache(512))
-    assert str(found.value) == "a cache is tried on a program of one stream, not on one of 2; take one core"
+    assert str(found.value) == "another core is tried on a program of one stream, not on one of 2; take one core"

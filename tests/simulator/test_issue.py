@@ -16,6 +16,7 @@ from tilework.isa.program import Program
 from tilework.isa.random_program import Options, random_program
 from tilework.isa.random_stream import DESCRIBED
 from tilework.isa.table import OPCODES
+from tilework.machine.load import load_machine
 from tilework.machine.machine import Machine
 from tilework.simulator.cycle import plan_of
 from tilework.simulator.issue import out_of_order
@@ -165,4 +166,14 @@ def test_what_cannot_be_timed(program: Build) -> None:
     )
     with pytest.raises(SimulationError) as found:
         out_of_order(program(".core 0 0\nend\n.core 0 1\nend\n"), 4)
-    assert str(found.value) == ("out-of-order issue is timed for a program of one stream, not of 2; take one core")
+    assert str(found.value) == ("another core is tried on a program of one stream, not on one of 2; take one core")
+
+
+def test_a_dram_with_rows_is_refused(program: Build) -> None:
+    machine = load_machine("dlp-s-ddr4")
+    with pytest.raises(SimulationError) as found:
+        out_of_order(program(CHAIN, machine), 4)
+    assert str(found.value) == (
+        "another core is tried beside an ideal DRAM, and that of dlp-s-ddr4 has rows or refreshes; "
+        "take a machine without"
+    )

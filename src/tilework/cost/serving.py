@@ -14,7 +14,7 @@ from typing import Any
 
 from tilework.cost.links import Devices
 from tilework.cost.passes import DECODE, PREFILL, Pass
-from tilework.cost.stages import Rates
+from tilework.cost.stages import Rates, described
 from tilework.errors import MachineError
 from tilework.machine.accelerator import Accelerator
 from tilework.plain import dataframe, quantity
@@ -116,20 +116,9 @@ class Serving:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON's view; seconds, bytes and bytes per second."""
-        devices, machine = self.devices, self.rates.machine
+        machine = self.rates.machine
         return {
-            "network": self.network,
-            "machine": machine.name,
-            "dtype": self.rates.dtype,
-            "devices": devices.number,
-            "tensor": devices.tensor,
-            "pipeline": devices.pipeline,
-            "data": devices.data,
-            "link_bytes_per_second": devices.link,
-            "compute_utilisation": self.rates.compute,
-            "memory_utilisation": self.rates.memory,
-            "fused": self.rates.fused,
-            "batch": self.batch,
+            **described(self.network, self.rates, self.devices, self.batch),
             "requests_in_flight": self.in_flight,
             "prompt_tokens": self.prompt,
             "generated_tokens": self.generated,

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
+from typing import Any
 
 from tilework.cost.checkpoint import numbered
 from tilework.cost.count import count
@@ -57,6 +58,24 @@ def rates_of(
             f"a time needs a machine's bandwidth, and {machine.name}'s isn't known; choose another machine"
         )
     return Rates(machine, rate_dtype(machine, dtype), compute, memory, fused)
+
+
+def described(network: str, rates: Rates, devices: Devices, batch: int) -> dict[str, Any]:
+    """What is timed, and on what, as JSON's view of a scaled network begins."""
+    return {
+        "network": network,
+        "machine": rates.machine.name,
+        "dtype": rates.dtype,
+        "devices": devices.number,
+        "tensor": devices.tensor,
+        "pipeline": devices.pipeline,
+        "data": devices.data,
+        "link_bytes_per_second": devices.link,
+        "compute_utilisation": rates.compute,
+        "memory_utilisation": rates.memory,
+        "fused": rates.fused,
+        "batch": batch,
+    }
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from tilework.cost.links import Devices
 from tilework.cost.serving import Serving, too_large
-from tilework.cost.stages import Rates
+from tilework.cost.stages import Rates, described
 from tilework.cost.step_time import TrainingStage, stages_of
 from tilework.errors import MachineError
 from tilework.network.graph import Graph
@@ -119,20 +119,9 @@ class TrainingTime:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON's view; seconds, bytes and bytes per second."""
-        devices, machine, full = self.devices, self.rates.machine, self.fullest
+        machine, full = self.rates.machine, self.fullest
         return {
-            "network": self.network,
-            "machine": machine.name,
-            "dtype": self.rates.dtype,
-            "devices": devices.number,
-            "tensor": devices.tensor,
-            "pipeline": devices.pipeline,
-            "data": devices.data,
-            "link_bytes_per_second": devices.link,
-            "compute_utilisation": self.rates.compute,
-            "memory_utilisation": self.rates.memory,
-            "fused": self.rates.fused,
-            "batch": self.batch,
+            **described(self.network, self.rates, self.devices, self.batch),
             "micro_batch": self.micro_batch,
             "micro_batches": self.micro_batches,
             "optimizer": self.optimizer,

@@ -16,7 +16,7 @@ import numpy as np
 
 from tilework.errors import SimulationError
 from tilework.isa.program import Program
-from tilework.simulator.cycle import plan_of
+from tilework.simulator.cycle import plan_of_a_core
 from tilework.simulator.provenance import Access, Places, accesses
 from tilework.simulator.state import Array
 from tilework.simulator.timing import transfer_cycles
@@ -91,16 +91,7 @@ def with_cache(program: Program, cache: Cache, inputs: Mapping[str, Array] | Non
     `inputs` are used as in `simulate`. Raises SimulationError for a program of several streams, one with addresses in
     registers or compressed weights, and one that is too long.
     """
-    plan, machine = plan_of(program, inputs), program.machine
-    if not plan.dram.is_ideal:
-        raise SimulationError(
-            f"a cache is tried beside an ideal DRAM, and that of {program.machine.name} has rows or refreshes; "
-            "take a machine without"
-        )
-    if len(plan.streams) != 1:
-        raise SimulationError(
-            f"a cache is tried on a program of one stream, not on one of {len(plan.streams)}; take one core"
-        )
+    plan, machine = plan_of_a_core(program, inputs), program.machine
     costs, lines, waited, computed = plan.streams[0].costs, _Lines(cache), 0, 0
     for access in accesses(program, plan):
         before = lines.fetched + lines.written_back, lines.stops

@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from tilework.collection import no_collection
+from tilework.errors import SimulationError
 from tilework.isa.program import Program
 from tilework.simulator import tables
 from tilework.simulator.busy import busy_cycles, busy_shares, by_stream, instruction_cycles
@@ -132,6 +133,22 @@ def plan_of(program: Program, inputs: Mapping[str, Array] | None, max_instructio
     flows = decisions(program, inputs) if inputs is not None and _depends_on_data(program) else None
     with no_collection():
         return Plan.of(program, flows, max_instructions)
+
+
+def plan_of_a_core(program: Program, inputs: Mapping[str, Array] | None) -> Plan:
+    """As `plan_of`, for what is tried on another kind of core; raises SimulationError for a program of several streams
+    and for a DRAM that isn't ideal."""
+    plan = plan_of(program, inputs)
+    if not plan.dram.is_ideal:
+        raise SimulationError(
+            f"another core is tried beside an ideal DRAM, and that of {program.machine.name} has rows or refreshes; "
+            "take a machine without"
+        )
+    if len(plan.streams) != 1:
+        raise SimulationError(
+            f"another core is tried on a program of one stream, not on one of {len(plan.streams)}; take one core"
+        )
+    return plan
 
 
 def _depends_on_data(program: Program) -> bool:

@@ -20,7 +20,7 @@ from tilework.errors import SimulationError
 from tilework.isa.instruction import QUEUES
 from tilework.isa.program import Program
 from tilework.simulator.core import CONTROL, NEVER
-from tilework.simulator.cycle import plan_of
+from tilework.simulator.cycle import plan_of_a_core
 from tilework.simulator.occurrence import Occurrence, occurrences
 from tilework.simulator.plan import DRAIN, Plan
 from tilework.simulator.state import Array
@@ -61,16 +61,7 @@ def out_of_order(
     """
     if window < 1:
         raise SimulationError(f"a window must hold 1 instruction or more, not {window}; give a larger one")
-    plan = plan_of(program, inputs)
-    if not plan.dram.is_ideal:
-        raise SimulationError(
-            f"out-of-order issue is timed beside an ideal DRAM, and that of {program.machine.name} has rows or "
-            "refreshes; take a machine without"
-        )
-    if len(plan.streams) != 1:
-        raise SimulationError(
-            f"out-of-order issue is timed for a program of one stream, not of {len(plan.streams)}; take one core"
-        )
+    plan = plan_of_a_core(program, inputs)
     core, executed = _Core(plan, window), 0
     for executed, occurrence in enumerate(occurrences(plan.streams[0], 0), 1):
         if executed > limit:
