@@ -33,17 +33,15 @@ def other_cores(
 ) -> tuple[dict[str, Any], list[str]]:
     """What `--window` and `--cache` print, as JSON and as text; `cycles` are those of the machine as it is."""
     record: dict[str, Any] = {}
-    parts = []
-    if window is not None or cache is not None:
-        program = _sole(programs)
-        if window is not None:
-            found = out_of_order(program, window)
-            record["window"] = found.to_dict()
-            parts.append(_window_text(found, cycles))
-        if cache is not None:
-            fetched = with_cache(program, cache)
-            record["cache"] = fetched.to_dict()
-            parts.append(_cache_text(fetched, cycles))
+    parts: list[str] = []
+    if window is not None:
+        found = out_of_order(_sole(programs), window)
+        record["window"] = found.to_dict()
+        parts.append(_window_text(found, cycles))
+    if cache is not None:
+        fetched = with_cache(_sole(programs), cache)
+        record["cache"] = fetched.to_dict()
+        parts.append(_cache_text(fetched, cycles))
     return record, parts
 
 

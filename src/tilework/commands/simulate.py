@@ -75,11 +75,12 @@ def simulate(
       tilework simulate examples/alexnet.csv --on scale-32x32-ws
     """
     kind = Path(file).suffix
-    _check_options(kind, {"--timeline": timeline, "-o": bool(output), "--trace": bool(trace)}, "a program", (".csv",))
+    timed = {"--timeline": timeline, "-o": bool(output), "--trace": bool(trace), "--what-if": doubling}
+    _check_options(kind, timed, "a program", (".csv",))
     detailed = {"--cycles": cycles, "--histogram": histogram, "--reads": bool(reads)}
     detailed |= {"--window": window is not None, "--cache": cache is not None}
-    _check_options(kind, {"--what-if": doubling}, "a program", (".csv",))
     _check_options(kind, detailed, "a program of instructions", (".csv", ".tl"))
+    other_cache = parse_cache(cache) if cache else None
     bundle = None if kind in (".csv", ".tl") else read_bundle(file, machine)
     if bundle is None:
         name, cost, shown = (_topology if kind == ".csv" else _tiles)(file, machine)
@@ -90,7 +91,7 @@ def simulate(
         record |= {"host_operations": list(bundle.host_operations), "host_bytes": bundle.host_bytes}
         parts.append(on_the_host(bundle))
     if bundle:
-        others, texts = other_cores(bundle.programs, cost.cycles, window, parse_cache(cache) if cache else None)
+        others, texts = other_cores(bundle.programs, cost.cycles, window, other_cache)
         record |= others
         parts += texts
     if histogram:

@@ -19,7 +19,7 @@ from typing import Any
 
 from tilework.cost.count import count
 from tilework.cost.limits import COMPUTE, NOTHING, known_bandwidth, rate_dtype
-from tilework.cost.traffic import Traffic, element_bytes
+from tilework.cost.traffic import Traffic, bytes_of, element_bytes
 from tilework.machine.accelerator import Accelerator, accelerator_of
 from tilework.machine.machine import Machine
 from tilework.network.graph import Graph, Node, Tensor
@@ -198,7 +198,7 @@ class _Bounds:
             readers = self.readers.get(node.name, set())
             stays = bool(readers) and readers <= own and node.name not in outputs
             elements[node.name] = 0.0 if stays else one.written
-        return {name: n * element_bytes(self.graph.tensors[name], self.dtype) for name, n in elements.items()}
+        return bytes_of(self.graph, elements, self.dtype)
 
     def _off_chip(self, name: str, size: float) -> float:
         tensor = self.graph.tensors[name]

@@ -21,11 +21,11 @@ def rate_dtype(machine: Accelerator, dtype: str | None) -> str:
     return dtype
 
 
-def known_bandwidth(machine: Accelerator) -> float:
-    """In bytes per second. Raises MachineError where it isn't known."""
+def known_bandwidth(machine: Accelerator, what: str = "a roofline") -> float:
+    """In bytes per second, for what needs it. Raises MachineError where it isn't known."""
     bandwidth = machine.memory.bandwidth_bytes_per_second
     if not bandwidth:
         raise MachineError(
-            f"a roofline needs a machine's bandwidth, and {machine.name}'s isn't known; choose another machine"
+            f"{what} needs a machine's bandwidth, and {machine.name}'s isn't known; choose another machine"
         )
     return bandwidth

@@ -27,11 +27,10 @@ class Stage:
     send_seconds: float
     weight_bytes: float
     cache_bytes: float
-    fused: bool
 
     @property
     def seconds(self) -> float:
-        return self.time.seconds(self.fused) + self.send_seconds
+        return self.time.seconds() + self.send_seconds
 
 
 @dataclass(frozen=True)
@@ -134,8 +133,7 @@ def _stage(work: Split, rates: Rates, part: range, time: Time, send: float) -> S
     sizes = {t.name: t.elements * work.sharding.share(t) * element_bytes(t, rates.dtype) for t in read.values()}
     weights = sum(sizes[t.name] for t in read.values() if t.is_weight)
     caches = sum(sizes[t.name] for t in read.values() if t.role == INPUT and t.dtype in FLOATING_BYTES)
-    shown = time.on_chip() if rates.fused else time
-    return Stage(nodes[0].name, nodes[-1].name, shown, send, weights, caches, rates.fused)
+    return Stage(nodes[0].name, nodes[-1].name, time.on_chip() if rates.fused else time, send, weights, caches)
 
 
 def activation_peak(work: Split, dtype: str) -> float:

@@ -21,7 +21,7 @@ from typing import Any
 from tilework.cost.count import count
 from tilework.cost.levels import Hierarchy, hierarchy
 from tilework.cost.limits import COMPUTE, MEMORY, NOTHING, known_bandwidth, rate_dtype
-from tilework.cost.traffic import Moved, Traffic, element_bytes
+from tilework.cost.traffic import Moved, Traffic, bytes_of
 from tilework.machine.accelerator import Accelerator, accelerator_of, rate_unit
 from tilework.machine.machine import Machine
 from tilework.network.graph import Graph
@@ -148,8 +148,11 @@ def roofline(graph: Graph, machine: Machine | Accelerator, dtype: str | None = N
     one = accelerator_of(machine) if isinstance(machine, Machine) else machine
     chosen, bandwidth = rate_dtype(one, dtype), known_bandwidth(one)
 
-    def bound(name: str, operation: str, macs: int, size: float) -> LayerBound:
-        return LayerBound(name, operation, 2 * macs, size, 2 * macs / one.peak[chosen], size / bandwidth)
+    def size(elements: Mapping[str, float]) -> float:
+        return sum(bytes_of(graph, elements, chosen).values())
+
+    def bound(name: str, operation: str, macs: int, moved: float) -> LayerBound:
+        return LayerBound(name, operation, 2 * macs, moved, 2 * macs / one.peak[chosen], moved / bandwidth)
 
     rows, traffic = {row.name: row for row in count(graph).rows}, Traffic(graph)
     moved = {node.name: traffic.of(node) for node in graph.nodes}
@@ -158,20 +161,16 @@ def roofline(graph: Graph, machine: Machine | Accelerator, dtype: str | None = N
             node.name,
             node.label,
             rows[node.name].macs,
-            _bytes(graph, moved[node.name].read, chosen) + _bytes(graph, {node.name: moved[node.name].written}, chosen),
+            size({**moved[node.name].read, node.name: moved[node.name].written}),
         )
         for node in graph.nodes
     ]
-    weights = sum(t.elements * element_bytes(t, chosen) for t in graph.weights)
+    weights = size({tensor.name: tensor.elements for tensor in graph.weights})
     macs = sum(row.macs for row in rows.values())
-    fused = bound(graph.name, "network", macs, _bytes(graph, ends(traffic, moved), chosen))
+    fused = bound(graph.name, "network", macs, size(ends(traffic, moved)))
     levels = hierarchy(graph, machine, chosen)
     batch = next((tensor.shape[0] for tensor in graph.inputs if tensor.shape), 1)
     return Roofline(graph.name, one, chosen, tuple(layers), fused, weights, levels, batch)
-
-
-def _bytes(graph: Graph, moved: Mapping[str, float], dtype: str) -> float:
-    return sum(elements * element_bytes(graph.tensors[name], dtype) for name, elements in moved.items())
 
 
 def ends(traffic: Traffic, moved: Mapping[str, Moved]) -> dict[str, float]:

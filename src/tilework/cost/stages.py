@@ -10,11 +10,11 @@ from typing import Any
 
 from tilework.cost.checkpoint import numbered
 from tilework.cost.count import count
-from tilework.cost.limits import COMPUTE, MEMORY, rate_dtype
+from tilework.cost.limits import COMPUTE, MEMORY, known_bandwidth, rate_dtype
 from tilework.cost.links import Devices
 from tilework.cost.roofline import ends
 from tilework.cost.sharding import Exchange, Sharding
-from tilework.cost.traffic import Moved, Traffic, element_bytes
+from tilework.cost.traffic import Moved, Traffic, bytes_of, element_bytes
 from tilework.errors import MachineError
 from tilework.machine.accelerator import Accelerator
 from tilework.network.graph import Graph
@@ -53,10 +53,7 @@ def rates_of(
     for name, share in {"compute": compute, "memory": memory}.items():
         if not 0 < share <= 1:
             raise MachineError(f"the {name} utilisation must be above 0 and at most 1, not {share:g}; correct it")
-    if not machine.memory.bandwidth_bytes_per_second:
-        raise MachineError(
-            f"a time needs a machine's bandwidth, and {machine.name}'s isn't known; choose another machine"
-        )
+    known_bandwidth(machine, "a time")
     return Rates(machine, rate_dtype(machine, dtype), compute, memory, fused)
 
 
@@ -93,9 +90,9 @@ class Time:
     def __add__(self, other: Time) -> Time:
         return Time(*(getattr(self, name) + getattr(other, name) for name in Time.__dataclass_fields__))
 
-    def seconds(self, fused: bool) -> float:
+    def seconds(self, fused: bool = False) -> float:
         """Layer by layer or fused, and then the links, for which the layers wait."""
-        return (max(self.compute, self.ends) if fused else self.layers) + self.links
+        return (self.on_chip() if fused else self).layers + self.links
 
     def on_chip(self) -> Time:
         """The same for nodes computed as one, of which only sources and outputs move."""
@@ -123,7 +120,7 @@ class Split:
 
     def bytes(self, elements: Mapping[str, float], dtype: str) -> float:
         """Of so many elements of each tensor."""
-        return sum(n * element_bytes(self.graph.tensors[name], dtype) for name, n in elements.items())
+        return sum(bytes_of(self.graph, elements, dtype).values())
 
 
 def split(graph: Graph, sharding: Sharding) -> Split:

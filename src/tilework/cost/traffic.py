@@ -32,6 +32,11 @@ def element_bytes(tensor: Tensor, dtype: str) -> float:
     return BYTES[dtype] if tensor.dtype in FLOATING_BYTES else DTYPE_BYTES[tensor.dtype]
 
 
+def bytes_of(graph: Graph, elements: Mapping[str, float], dtype: str) -> dict[str, float]:
+    """Of so many elements of each tensor."""
+    return {name: number * element_bytes(graph.tensors[name], dtype) for name, number in elements.items()}
+
+
 @dataclass(frozen=True)
 class Moved:
     """Elements by the tensor that holds them, views resolved; `written` are of the node's own value."""

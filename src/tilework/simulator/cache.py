@@ -8,6 +8,7 @@ no instruction any more; see `provenance`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -139,19 +140,20 @@ class _Lines:
         """All that an instruction reads, then what it writes; where anything is fetched, it stops once for that."""
         before = self.fetched
         for places in access.reads:
-            for line in self._lines(places)[0]:
+            for line in self._lines(places):
                 self._touch(line, changes=False, whole=False)
-        for line, size in zip(*self._lines(access.writes), strict=True):
-            self._touch(line, changes=True, whole=size >= self.cache.line_bytes // access.grain)
+        held = Counter(self._numbers(np.unique(access.writes)).tolist())
+        for line in self._lines(access.writes):
+            self._touch(line, changes=True, whole=held[line] * access.grain >= self.cache.line_bytes)
         self.stops += self.fetched > before
 
-    def _lines(self, places: Places) -> tuple[list[int], list[int]]:
-        """The lines of these places in the order in which each is first used, and how many of the places lie there."""
-        numbers = places // self.cache.line_bytes
-        lines, first = np.unique(numbers, return_index=True)
-        counts = np.unique(np.unique(places) // self.cache.line_bytes, return_counts=True)[1]
-        order = np.argsort(first)
-        return lines[order].tolist(), counts[order].tolist()
+    def _numbers(self, places: Places) -> Places:
+        return places // self.cache.line_bytes
+
+    def _lines(self, places: Places) -> list[int]:
+        """The lines of these places in the order in which each is first used."""
+        lines, first = np.unique(self._numbers(places), return_index=True)
+        return list(lines[np.argsort(first)].tolist())
 
     def _touch(self, line: int, changes: bool, whole: bool) -> None:
         here = self.sets[line % len(self.sets)]
