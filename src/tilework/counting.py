@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tilework.cost.roofline import Roofline
     from tilework.cost.serving import Serving
     from tilework.cost.training_time import TrainingTime
-    from tilework.machine.accelerator import Accelerator
 
 USUAL = 16  # where nothing tells a symbol's usual size
 
@@ -138,8 +137,7 @@ def roofline(
     from tilework.cost.roofline import roofline as bound
     from tilework.machine.load import load_either
 
-    found = load_either(os.fspath(machine)) if isinstance(machine, str | os.PathLike) else machine
-    return bound(load(network, *inputs, batch=batch, phase=phase, **named), found, dtype)
+    return bound(load(network, *inputs, batch=batch, phase=phase, **named), load_either(machine), dtype)
 
 
 def scale(
@@ -190,10 +188,11 @@ def serving_curve(
     from tilework.cost.passes import DECODE, FORWARD, PREFILL, one_pass
     from tilework.cost.serving import Serving
     from tilework.cost.setup import Setup
+    from tilework.machine.load import load_accelerator
 
     if generate < 1 or batch < 1:
         raise NetworkError("a batch and the tokens to generate must be at least 1; correct --batch or --generate")
-    known = _accelerator(machine)
+    known = load_accelerator(machine)
     setups = [Setup(**setup | {"tensor": n, "devices": None}) for n in over] or [Setup(**setup)]
     where = [(one.rates(known), one.over(known)) for one in setups]
     source, asked = _source(network), _request(inputs, {}, batch, "")
@@ -275,8 +274,9 @@ def training_curve(
     """
     from tilework.cost.setup import Setup
     from tilework.cost.training_time import training_time
+    from tilework.machine.load import load_accelerator
 
-    known, source, graphs = _accelerator(machine), _source(network), dict[int, Graph]()
+    known, source, graphs = load_accelerator(machine), _source(network), dict[int, Graph]()
     setups = [Setup(**setup | {"devices": n, "data": None}) for n in over] or [Setup(**setup)]
 
     def graph_of(size: int) -> Graph:
@@ -292,13 +292,6 @@ def training_curve(
         step = training_time(graph_of, rates, devices, whole, micro, optimizer, recompute, overlap)
         found.append(step.checked(check))
     return tuple(found)
-
-
-def _accelerator(machine: Any) -> Accelerator:
-    from tilework.machine.accelerator import Accelerator
-    from tilework.machine.load import load_accelerator
-
-    return machine if isinstance(machine, Accelerator) else load_accelerator(machine)
 
 
 def _graph(

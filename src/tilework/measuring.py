@@ -51,7 +51,7 @@ def measure(
         raise NetworkError(f"runs and threads must be at least 1, not {min(runs, number)}")
     graph = load(network, *inputs, batch=batch, phase=phase, **named)
     module = torch_module(network) if runtime == TORCH else None
-    machine = load_accelerator(on) if isinstance(on, str) else on or machine_here(threads=number)
+    machine = machine_here(threads=number) if on is None else load_accelerator(on)
     values, spec = random_values(graph), network if isinstance(network, str) else ""
     if module is None:
         return _beside(_onnx_times(graph, spec, values, number, runs), graph, machine, number)

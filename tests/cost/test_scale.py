@@ -368,3 +368,7 @@ def test_tables_and_frames() -> None:
     assert len(step.to_dataframe()) == 2
     assert "the step" in str(step)
     assert "answers/s" in str(served)
+
+
+def test_a_machine_may_be_given_itself() -> None:
+    assert tw.scale("lenet5", tw.load_machine("dlp-s")).to_dict() == tw.scale("lenet5", "dlp-s").to_dict()

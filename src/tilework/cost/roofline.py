@@ -15,7 +15,8 @@ outputs would move: no order of work beats that time.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from tilework.cost.count import count
@@ -73,7 +74,7 @@ class LayerBound:
 class Roofline:
     """A network's least time on a machine. `fused` is all of it as one layer; `weight_bytes` are its weights alone.
 
-    `hierarchy` has the bounds by every level of memory that is known; `batch` is its first input's first size.
+    `subject` is the network on the machine as it was given; `batch` is its first input's first size.
     """
 
     network: str
@@ -82,8 +83,13 @@ class Roofline:
     layers: tuple[LayerBound, ...]
     fused: LayerBound
     weight_bytes: float
-    hierarchy: Hierarchy
+    subject: tuple[Graph, Machine | Accelerator] = field(repr=False, compare=False)
     batch: int = 1
+
+    @cached_property
+    def hierarchy(self) -> Hierarchy:
+        """The bounds by every level of memory that is known."""
+        return hierarchy(*self.subject, self.dtype)
 
     @property
     def title(self) -> str:
@@ -168,9 +174,8 @@ def roofline(graph: Graph, machine: Machine | Accelerator, dtype: str | None = N
     weights = size({tensor.name: tensor.elements for tensor in graph.weights})
     macs = sum(row.macs for row in rows.values())
     fused = bound(graph.name, "network", macs, size(ends(traffic, moved)))
-    levels = hierarchy(graph, machine, chosen)
     batch = next((tensor.shape[0] for tensor in graph.inputs if tensor.shape), 1)
-    return Roofline(graph.name, one, chosen, tuple(layers), fused, weights, levels, batch)
+    return Roofline(graph.name, one, chosen, tuple(layers), fused, weights, (graph, machine), batch)
 
 
 def ends(traffic: Traffic, moved: Mapping[str, Moved]) -> dict[str, float]:

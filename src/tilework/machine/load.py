@@ -48,19 +48,21 @@ def load_machine(name_or_path: str | Path) -> Machine:
     return found
 
 
-def load_accelerator(name_or_path: str | Path) -> Accelerator:
-    """The accelerator of that name or in that TOML file; a machine that is described in full as its peaks alone.
+def load_accelerator(machine: str | Path | Machine | Accelerator) -> Accelerator:
+    """As `load_either`; a machine that is described in full as its peaks alone.
 
     Raises MachineError: one sentence with the file, the key, what it must be, what it is, and what to do.
     """
-    found = load_either(name_or_path)
+    found = load_either(machine)
     return found if isinstance(found, Accelerator) else accelerator_of(found)
 
 
-def load_either(name_or_path: str | Path) -> Machine | Accelerator:
-    """The machine or the accelerator of that name, or in that TOML file. Raises MachineError."""
-    text = str(name_or_path)
-    if _unknown(name_or_path):
+def load_either(machine: str | Path | Machine | Accelerator) -> Machine | Accelerator:
+    """The machine or the accelerator of that name, or in that TOML file, or itself. Raises MachineError."""
+    if isinstance(machine, Machine | Accelerator):
+        return machine
+    text = str(machine)
+    if _unknown(machine):
         near = get_close_matches(text, (*machine_names(), *accelerator_names()), 1)
         hint = f"did you mean '{near[0]}'?" if near else "'tilework machines' lists the names"
         raise MachineError(
@@ -70,7 +72,7 @@ def load_either(name_or_path: str | Path) -> Machine | Accelerator:
         if text in _names(folder):
             resource = files("tilework.machine").joinpath(folder, f"{text}.toml")
             return _either(resource.read_text("utf-8"), f"{text}.toml")
-    return _either(read_toml(Path(name_or_path)), text)
+    return _either(read_toml(Path(machine)), text)
 
 
 def from_toml(text: str, where: str = "machine") -> Machine:

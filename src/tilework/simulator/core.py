@@ -104,8 +104,8 @@ def process(
     """Run the stream to its end, or until it has `limit` records; `last` is told which stream took a resource last.
 
     `resources` are heaps of the cycles from which each channel or port is free, the DRAM's channel first; `dram` is
-    there if it isn't ideal. One long function on local variables,
-    because a call per event would cost as much as the event.
+    there if it isn't ideal. One long function on local variables, because a call per event would cost as much as the
+    event.
     """
     plan, index, busy, queues, tokens, left = core.plan, core.index, core.busy, core.queues, core.tokens, core.left
     queue_of_place, kinds, numbers, partner = plan.queue, plan.kind, plan.number, plan.structure.partner

@@ -15,8 +15,8 @@ from tilework.cost.roofline import Roofline, roofline
 from tilework.counting import load
 from tilework.errors import CompileError, MachineError, SimulationError
 from tilework.executable import Executable, compile_network
-from tilework.machine.accelerator import Accelerator, accelerator_of
-from tilework.machine.load import load_either
+from tilework.machine.accelerator import Accelerator
+from tilework.machine.load import load_accelerator, load_either
 from tilework.machine.machine import Machine
 from tilework.network.graph import Graph
 from tilework.simulator.cycle import Result
@@ -102,15 +102,10 @@ def subject_of(
     choices that the machine doesn't have.
     """
     graph = network if isinstance(network, Graph) else load(network)
-    target = _machine(machine)
-    others = tuple(map(_machine, beside))
+    target, others = load_either(machine), tuple(map(load_either, beside))
     executable, missing = _executable(graph, target, choices)
     roofs, no_roof = _roofs(graph, target, others, choices.get("dtype"))
     return Subject(graph, target, count(graph, dtype=None), roofs, executable, missing, no_roof)
-
-
-def _machine(machine: str | Path | Machine | Accelerator) -> Machine | Accelerator:
-    return machine if isinstance(machine, Machine | Accelerator) else load_either(machine)
 
 
 def _executable(graph: Graph, machine: Machine | Accelerator, choices: dict[str, Any]) -> tuple[Executable | None, str]:
@@ -136,18 +131,14 @@ def _roofs(
     """The machine's roof comes first; where its own isn't known there is none at all."""
     try:
         dtype = stored_dtype(machine, asked) if isinstance(machine, Machine) else asked
-        first = roofline(graph, _accelerator(machine), dtype)
+        first = roofline(graph, load_accelerator(machine), dtype)
     except (MachineError, CompileError) as error:
         if others:
             raise
         return (), str(error)
-    return (first, *(roofline(graph, _accelerator(other), _known(other, asked)) for other in others)), ""
+    return (first, *(roofline(graph, load_accelerator(other), _known(other, asked)) for other in others)), ""
 
 
 def _known(machine: Machine | Accelerator, asked: str | None) -> str | None:
     """The dtype asked for where the machine has a peak in it, else its main one."""
-    return asked if asked in _accelerator(machine).peak else None
-
-
-def _accelerator(machine: Machine | Accelerator) -> Accelerator:
-    return machine if isinstance(machine, Accelerator) else accelerator_of(machine)
+    return asked if asked in load_accelerator(machine).peak else None
