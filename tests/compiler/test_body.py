@@ -37,10 +37,12 @@ def source(operand: Access | Constant | Scratch) -> str:
         ("i<4 r<3: o[i] min= x[i,r]", ["rmin out <- x"], 0, ("min",)),
         (
             "i<4: o[i] = x[i] / pow(t[i] * 2 + 1, 0.75)",
-            ["vmul t0 <- t, 2", "vadd t0 <- t0, 1", "vpow t0 <- t0, 0.75", "vdiv out <- x, t0"],
+            ["vmul t0 <- t, 2", "vadd t0 <- t0, 1", "vpow t0 <- t0, -0.75", "vmul out <- x, t0"],
             1,
-            ("mul", "add", "pow", "div"),
+            ("mul", "add", "pow", "mul"),
         ),
+        ("i<4: o[i] = 1 / pow(x[i], 3)", ["vpow out <- x, -3"], 0, ("pow",)),
+        ("i<4: o[i] = x[i] / pow(2, x[i])", ["vpow t0 <- 2, x", "vdiv out <- x, t0"], 1, ("pow", "div")),
         (
             "i<4: o[i] = (a[i] + b[i]) * (a[i] - b[i])",
             ["vadd t0 <- a, b", "vsub t1 <- a, b", "vmul out <- t0, t1"],

@@ -66,7 +66,8 @@ def functions(nest: Nest) -> tuple[str, ...]:
 
 
 def _value(expression: Expression) -> _Value:
-    """The expression in the processor's functions, which include 1/x, 1/(1+exp(-x)) and a choice in place."""
+    """The expression in the processor's functions, which include 1/x, 1/(1+exp(-x)), powers below 0 and a choice in
+    place."""
     if not isinstance(expression, Apply):
         return expression
     if expression.function == "div":
@@ -77,6 +78,9 @@ def _value(expression: Expression) -> _Value:
 
 def _division(dividend: Expression, divisor: Expression) -> _Value:
     is_one = dividend == Constant(1.0)
+    inverse = _inverse_power(divisor)
+    if inverse is not None:
+        return inverse if is_one else _Call("vmul", (_value(dividend), inverse))
     negated = _negated_exponent(divisor)
     if negated is not None:
         sigmoid = _Call("vsigmoid", (_value(negated),))
@@ -84,6 +88,14 @@ def _division(dividend: Expression, divisor: Expression) -> _Value:
     if is_one:
         return _Call("vrecip", (_value(divisor),))
     return _Call("vdiv", (_value(dividend), _value(divisor)))
+
+
+def _inverse_power(expression: Expression) -> _Call | None:
+    """1 / expression, if that is a power with a constant exponent: such a power takes no longer, a division does."""
+    if isinstance(expression, Apply) and expression.function == "pow" and isinstance(expression.arguments[1], Constant):
+        base, exponent = expression.arguments
+        return _Call("vpow", (_value(base), Constant(-exponent.value)))
+    return None
 
 
 def _negated_exponent(expression: Expression) -> Expression | None:
