@@ -92,9 +92,10 @@ def _division(dividend: Expression, divisor: Expression) -> _Value:
 
 def _inverse_power(expression: Expression) -> _Call | None:
     """1 / expression, if that is a power with a constant exponent: such a power takes no longer, a division does."""
-    if isinstance(expression, Apply) and expression.function == "pow" and isinstance(expression.arguments[1], Constant):
+    if isinstance(expression, Apply) and expression.function == "pow":
         base, exponent = expression.arguments
-        return _Call("vpow", (_value(base), Constant(-exponent.value)))
+        if isinstance(exponent, Constant):
+            return _Call("vpow", (_value(base), Constant(-exponent.value)))
     return None
 
 
