@@ -93,10 +93,12 @@ def repeat(body: list[Instruction], times: int) -> list[Instruction]:
     return [Instruction("loop", count=times), *body, Instruction("endloop")]
 
 
-def mover(works: Sequence[Work], waits: Sequence[bool], dram: DramMap, machine: Machine) -> list[list[Instruction]]:
-    """The mover's instructions for each group; `waits` says which groups end in a barrier. The same in all clusters."""
+def mover(
+    works: Sequence[Work], waits: Sequence[bool], dram: DramMap, machine: Machine, cluster: int
+) -> list[list[Instruction]]:
+    """The instructions of a cluster's mover for each group; `waits` says which groups end in a barrier."""
     staged = [
-        _chunks(work, place, ring, dram, _piece_bytes(machine))
+        _chunks(work, place, ring, dram, machine, cluster)
         for place, (work, ring) in enumerate(zip(works, rings(works, machine), strict=True))
         if ring
     ]
@@ -117,12 +119,14 @@ def _piece_bytes(machine: Machine) -> int:
     return max(PIECE_BYTES, int(LATENCIES * machine.dram.latency_cycles * machine.dram_bytes_per_cycle) & -ALIGNMENT)
 
 
-def _chunks(work: Work, place: int, ring: Ring, dram: DramMap, piece_bytes: int) -> Chunks:
-    part = work.parts[0]
+def _chunks(work: Work, place: int, ring: Ring, dram: DramMap, machine: Machine, cluster: int) -> Chunks:
+    """Those that the cluster's cores need; a cluster that has no part of the group loads what the last one does."""
+    first = min(cluster * machine.cores, len(work.parts) - 1)
+    part = work.parts[first]
     index = next(i for i, buffer in enumerate(part.tiling.plan.buffers) if buffer.packed)
     frame = Frame(part.group, part.tiling, index)
     size = total = frame.stored_bytes(part.group.extents)
     if work.chunks > 1:
         outer = part.tiling.order[0]
         size = frame.stored_bytes(part.group.extents | {outer: part.tiling.tiles[outer]})
-    return Chunks(ring, dram.packed[place, 0, index], total, size, frame.tensor.dtype, piece_bytes)
+    return Chunks(ring, dram.packed[place, first, index], total, size, frame.tensor.dtype, _piece_bytes(machine))

@@ -6,9 +6,9 @@ are parallel ones: parts write different places, and together all of them. What 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, product
+from itertools import combinations, permutations, product
 from math import ceil, prod
 
 from tilework.compiler.buffers import contraction_operands, plan_buffers
@@ -120,11 +120,16 @@ class _Option:
     """
 
     cut: Cut
+    whole: Group
     part: Group
     machine: Machine
     cycles: float
     bytes: float
     staging: Staging | None = None
+
+    def even(self, loop: str, parts: int) -> bool:
+        """Whether all parts of a loop are as long."""
+        return self.whole.extents[loop] % parts == 0
 
 
 @dataclass(frozen=True)
@@ -150,8 +155,7 @@ def best_split(group: Group, machine: Machine, cores: int, mode: str, objective:
     one core while the others wait. Weights that all parts need alike may come through the SRAM. Raises CompileError
     where the smallest tile does not fit.
     """
-    plain = [_option(group, machine, cut) for cut in _cuts(group, machine, cores, mode)]
-    options = [*plain, *(staged for option in plain for staged in _staged(option, machine))]
+    options = _options(group, machine, cores, mode)
     even = NEARLY * min(option.cycles for option in options)
     found: list[_Found] = []
     for option in sorted(options, key=lambda option: (option.cycles > even, option.bytes, option.cycles)):
@@ -164,9 +168,33 @@ def best_split(group: Group, machine: Machine, cores: int, mode: str, objective:
     return found[best].split
 
 
-def _cuts(group: Group, machine: Machine, cores: int, mode: str) -> list[Cut]:
-    """Along each loop alone; along two where that takes less time; none where that may or must be."""
+def _options(group: Group, machine: Machine, cores: int, mode: str) -> list[_Option]:
+    """The cuts worth a search, each with its weight from DRAM and, if that can be, from the SRAM; where all of them
+    wait for the DRAM, also those along two loops that move much less."""
     loops = list(_loops(group, mode)) if cores > 1 else []
+    cuts = _cuts(group, machine, cores, mode, loops)
+    options = [option for cut in cuts for option in _both(group, machine, cut)]
+    limit = min(option.cycles for option in options)
+    if limit <= NEARLY * min(least_cycles(group, machine, cut) for cut in cuts):
+        return options
+    more = [
+        ((one, _parts(group, one, number)), (other, _parts(group, other, cores // number)))
+        for one, other in permutations(loops, 2)
+        for number in range(2, cores // 2 + 1)
+        if cores % number == 0
+    ]
+    grids = [option for cut in more if cut not in cuts for option in _both(group, machine, cut)]
+    grids = [option for option in grids if NEARLY * option.cycles < limit]
+    return [*options, *sorted(grids, key=lambda option: option.cycles)[:GRIDS]]
+
+
+def _both(group: Group, machine: Machine, cut: Cut) -> list[_Option]:
+    plain = _option(group, machine, cut)
+    return [plain, *_staged(plain, machine)]
+
+
+def _cuts(group: Group, machine: Machine, cores: int, mode: str, loops: Sequence[str]) -> list[Cut]:
+    """Along each loop alone; along two where that takes less time; none where that may or must be."""
     single: list[Cut] = [((loop, _parts(group, loop, cores)),) for loop in loops]
     pairs: list[Cut] = [
         ((one, _parts(group, one, number)), (other, _parts(group, other, cores // number)))
@@ -195,12 +223,14 @@ def _loops(group: Group, mode: str) -> Iterator[str]:
 
 def least_cycles(group: Group, machine: Machine, cut: Cut) -> float:
     """What no tiling of a cut can beat: the arithmetic of its largest part, or all traffic."""
+    return max(_compute_cycles(group, machine, cut), group.compulsory_bytes / machine.dram_bytes_per_cycle)
+
+
+def _compute_cycles(group: Group, machine: Machine, cut: Cut) -> float:
     extents = group.extents | {loop: ceil(group.extents[loop] / parts) for loop, parts in cut}
     if group.contracts:
-        compute = _matrix_cycles(group, machine, extents)
-    else:
-        compute = sum(prod(extents[loop] for loop in nest.extents) for nest in group.nests) / machine.vector.lanes
-    return max(compute, group.compulsory_bytes / machine.dram_bytes_per_cycle)
+        return _matrix_cycles(group, machine, extents)
+    return sum(prod(extents[loop] for loop in nest.extents) for nest in group.nests) / machine.vector.lanes
 
 
 def _matrix_cycles(group: Group, machine: Machine, extents: dict[str, int]) -> float:
@@ -216,24 +246,31 @@ def _option(group: Group, machine: Machine, cut: Cut) -> _Option:
     part = _part(group, tuple((loop, *pieces(group.extents[loop], parts)[0]) for loop, parts in cut))
     shared = share(machine, number(cut))
     cycles = max(least_cycles(group, machine, cut), part.compulsory_bytes / shared.dram_bytes_per_cycle)
-    return _Option(cut, part, shared, cycles, part.compulsory_bytes * number(cut))
+    return _Option(cut, group, part, shared, cycles, part.compulsory_bytes * number(cut))
 
 
 def _staged(option: _Option, machine: Machine) -> Iterator[_Option]:
-    """The option with its weight from the SRAM, if several cores of a cluster need the whole of it."""
+    """The option with its weight from the SRAM, if all cores of a cluster need the same part of it."""
     parts = number(option.cut)
     if machine.sram is None or min(machine.cores, parts) == 1:
         return
     packed = [buffer.access for buffer in plan_buffers(option.part).buffers if buffer.packed]
-    if packed and not any(loop in packed[0].loops() for loop, _ in option.cut):
+    if packed and _together(option, machine, packed[0].loops()):
         clusters, once = -(-parts // machine.cores), option.part.touched_bytes[packed[0].tensor]
         waiting = once * clusters / machine.dram_bytes_per_cycle
         slots = 2 if once <= slot_bytes(machine, 2) or waiting > SLACK * option.cycles else 1
         staging = Staging(slot_bytes(machine, slots), clusters / parts, slots)
         saved = once * (parts - clusters)
         moved = option.bytes - saved
-        cycles = max(least_cycles(option.part, option.machine, ()), moved / machine.dram_bytes_per_cycle)
+        cycles = max(_compute_cycles(option.part, machine, ()), moved / machine.dram_bytes_per_cycle)
         yield replace(option, cycles=cycles, bytes=moved, staging=staging)
+
+
+def _together(option: _Option, machine: Machine, loops: set[str]) -> bool:
+    """Whether the cores of each cluster need the same part of a tensor with these loops, and all parts are as large."""
+    own = [place for place, (loop, _) in enumerate(option.cut) if loop in loops]
+    alike = number(option.cut[own[-1] + 1 :]) if own else machine.cores
+    return alike % machine.cores == 0 and all(option.even(*option.cut[place]) for place in own)
 
 
 def number(cut: Cut) -> int:

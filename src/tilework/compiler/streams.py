@@ -38,7 +38,7 @@ def lower_all(works: Sequence[Work], dram: DramMap, machine: Machine) -> tuple[t
     if any(work.chunks for work in works):
         clusters = range(streams[-1][0] + 1)
         roles += [Stream((), "mover", cluster) for cluster in clusters]
-        codes += [mover(works, waits, dram, rest(machine, dram.resident))] * len(clusters)
+        codes += [mover(works, waits, dram, rest(machine, dram.resident), cluster) for cluster in clusters]
     joined = [(*chain.from_iterable(code), Instruction("end")) for code in codes]
     made = tuple(replace(role, instructions=code) for role, code in zip(roles, joined, strict=True))
     return made, _layers(works, codes, machine)
