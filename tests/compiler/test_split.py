@@ -439,6 +439,26 @@ def test_each_cluster_has_its_own_copy(small: Small, random_inputs: Inputs) -> N
     assert simulate(program).dram_bytes == 4 * (4 * 64 + 2 * 64 * 32 + 4 * 32)
 
 
+def test_each_cluster_has_its_own_part_of_a_weight(small: Small, random_inputs: Inputs) -> None:
+    """Weights come once, and inputs once for each cluster, whose cores share its part of the weights."""
+    graph = parse_graph(LAYER.format(k=64).replace("[4,64]", "[16,64]"))
+    machine = replace(with_sram(small(8192, 4096), 1 << 15), clusters=2, cores=2)
+    machine = replace(machine, dram=replace(machine.dram, bandwidth_bytes_per_second=16e9))
+    compilation = check(graph, machine, 4, "auto", random_inputs(graph))
+    (work,) = compilation.works
+    assert (work.cut, work.chunks > 0) == ((("k", 2), ("n", 2)), True)
+    assert simulate(compilation.program).dram_bytes == 4 * (2 * 16 * 64 + 64 * 64 + 16 * 64)
+
+
+def test_uneven_parts_of_a_weight_come_from_dram(small: Small, random_inputs: Inputs) -> None:
+    """Movers of all clusters meet before each chunk, so all need as many."""
+    graph = parse_graph(LAYER.format(k=63).replace("[4,64]", "[16,64]"))
+    machine = replace(with_sram(small(8192, 4096), 1 << 15), clusters=2, cores=2)
+    machine = replace(machine, dram=replace(machine.dram, bandwidth_bytes_per_second=16e9))
+    (work,) = check(graph, machine, 4, "auto", random_inputs(graph)).works
+    assert not (work.chunks and "k" in dict(work.cut))
+
+
 def test_boxes_hold_what_is_touched(small: Small) -> None:
     """A footprint is a box around the places, cut to the tensor: never too small."""
     for name in NETWORKS:
