@@ -178,7 +178,7 @@ def _options(group: Group, machine: Machine, cores: int, mode: str) -> list[_Opt
     if limit <= NEARLY * min(least_cycles(group, machine, cut) for cut in cuts):
         return options
     more = [
-        ((one, _parts(group, one, number)), (other, _parts(group, other, cores // number)))
+        ((one, min(number, group.extents[one])), (other, min(cores // number, group.extents[other])))
         for one, other in permutations(loops, 2)
         for number in range(2, cores // 2 + 1)
         if cores % number == 0
