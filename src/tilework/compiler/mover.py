@@ -17,7 +17,7 @@ from tilework.isa.instruction import Descriptor, Instruction, Operand
 from tilework.machine.machine import Machine
 
 PIECE_BYTES = 4096  # of a load at least; short ones let the cores' loads in between, long ones hide the latency
-LATENCIES = 4
+LATENCIES = 2
 
 
 def rings(works: Sequence[Work], machine: Machine) -> list[Ring | None]:
@@ -115,8 +115,10 @@ def mover(
 
 
 def _piece_bytes(machine: Machine) -> int:
-    """What takes the DRAM's channel for a few times its latency, in whole elements of any dtype."""
-    return max(PIECE_BYTES, int(LATENCIES * machine.dram.latency_cycles * machine.dram_bytes_per_cycle) & -ALIGNMENT)
+    """What takes the DRAM's channel for a few times its latency, in whole elements of any dtype, together with the
+    pieces that the movers of other clusters load meanwhile."""
+    hidden = LATENCIES * machine.dram.latency_cycles * machine.dram_bytes_per_cycle / machine.clusters
+    return max(PIECE_BYTES, int(hidden) & -ALIGNMENT)
 
 
 def _chunks(work: Work, place: int, ring: Ring, dram: DramMap, machine: Machine, cluster: int) -> Chunks:
