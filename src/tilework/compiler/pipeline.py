@@ -16,6 +16,7 @@ from tilework.compiler.dtype import INT8, retyped, stored_dtype
 from tilework.compiler.fuse import grouped
 from tilework.compiler.group import Group
 from tilework.compiler.host import Segment, cut, widened
+from tilework.compiler.inverse import with_inverses
 from tilework.compiler.memory import DramMap, map_dram
 from tilework.compiler.options import Measure, Options
 from tilework.compiler.pack import pack_weights
@@ -194,7 +195,7 @@ def _nests(
     ours = [drop_identities(replace(whole, graph=retyped(s.graph, stored))) for s in segments if not s.on_host]
     nests = [statements(simple.graph, across) for simple in ours]
     if stored != INT8:
-        return ours, nests
+        return ours, list(map(with_inverses, nests))
     ready = iter(nests)
     steps = [segment.graph if segment.on_host else next(ready) for segment in segments]
     largest = calibrate(steps, whole.weights, samples)
