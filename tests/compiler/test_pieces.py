@@ -15,6 +15,7 @@ from tilework.compiler.buffers import plan_buffers
 from tilework.compiler.estimate import Estimator
 from tilework.compiler.fuse import fuse
 from tilework.compiler.group import Group
+from tilework.compiler.options import Options
 from tilework.compiler.pieces import alike, even, is_piece, loop_of
 from tilework.compiler.pipeline import Compilation, compile_graph
 from tilework.compiler.split import Part
@@ -27,6 +28,7 @@ from tilework.frontend.weight_files import seeded
 from tilework.machine.load import load_machine
 from tilework.machine.machine import Machine
 from tilework.network.execute import execute
+from tilework.network.graph import Graph
 from tilework.network.graph_text import parse_graph
 from tilework.simulator.cycle import simulate
 from tilework.simulator.functional import run
@@ -49,9 +51,10 @@ def group_of(name: str, columns: int, swapped: bool) -> Group:
     return replace(group, swapped=swapped)
 
 
-def tilings(group: Group, machine: Machine) -> list[Tiling]:
-    """All tilings with pieces that the space has of a group, some of their slots."""
-    plan = plan_buffers(group)
+def tilings(group: Group, machine: Machine, parked: bool) -> list[Tiling]:
+    """All tilings with pieces that the space has of a group, where the sums stay in NRAM, or all are parked in WRAM,
+    some of their slots."""
+    plan = plan_buffers(group, parked)
     space, found = Space(group, plan, machine, group.extents, False), []
     for order, parallel in space.orders():
         if is_piece(order[-1]):
@@ -66,13 +69,14 @@ def tilings(group: Group, machine: Machine) -> list[Tiling]:
     return found
 
 
+@pytest.mark.parametrize("parked", [False, True])
 @pytest.mark.parametrize("name", NETWORKS)
 @settings(max_examples=25, derandomize=True, deadline=None)
 @given(data=st.data())
-def test_bytes_joules_and_tokens(name: str, data: Any, small: Small) -> None:
+def test_bytes_joules_and_tokens(name: str, parked: bool, data: Any, small: Small) -> None:
     machine = small(1 << 16, 1 << 16)
     group = group_of(name, data.draw(st.sampled_from((20, 33, 64))), data.draw(st.booleans()))
-    tiling = data.draw(st.sampled_from(tilings(group, machine)))
+    tiling = data.draw(st.sampled_from(tilings(group, machine, parked)))
     burst = data.draw(st.sampled_from((1, 24, 64)))
     machine = replace(machine, dram=replace(machine.dram, burst_bytes=burst))
     program = program_of(Part(group, tiling), machine)
@@ -109,13 +113,46 @@ def test_values_where_the_search_takes_pieces(c: int, k: int, name: str, cores: 
     nram, wram = replace(machine.nram, capacity_bytes=1 << 13), replace(machine.wram, capacity_bytes=1 << 14)
     graph, compilation = compiled(c, k, replace(machine, nram=nram, wram=wram, sram=None))
     assert compilation.tilings[0].pieces
+    assert compilation.tilings[0].plan.parked is None
     assert len(compilation.program.streams) >= cores
+    check_values(graph, compilation)
+
+
+def check_values(graph: Graph, compilation: Compilation) -> None:
+    """The same values as NumPy's, and nothing out of order."""
     assert find_races(compilation.program) == []
     assert find_hazards(compilation.program) == []
-    generator = np.random.default_rng(0)
+    generator, (name,) = np.random.default_rng(0), graph.outputs
     inputs = {t.name: generator.standard_normal(t.shape, dtype=np.float32) for t in graph.inputs}
-    want = execute(graph, compilation.weights, inputs)["e"]
-    np.testing.assert_allclose(run(compilation.program, inputs)["e"], want, rtol=1e-4, atol=1e-4)
+    want = execute(graph, compilation.weights, inputs)[name]
+    np.testing.assert_allclose(run(compilation.program, inputs)[name], want, rtol=1e-4, atol=1e-4)
+
+
+CONVOLUTIONS = """graph g
+input x float32[{n},64,12,11]
+parameter w float32[{k},64,3,3]
+a = conv2d(x, w, padding=[1,1])
+b = relu(a)
+c = max_pool2d(b, kernel=[2,2], stride=[2,2])
+parameter v float32[{k},{k},3,3]
+d = conv2d(c, v, padding=[1,1])
+e = add(d, c)
+output e
+"""
+
+
+@pytest.mark.parametrize(("n", "k", "place", "swapped"), [(2, 96, 1, False), (3, 70, 0, True)])
+@pytest.mark.parametrize("name", ["dlp-s", "dlp-m4"])
+def test_values_where_the_search_parks_sums(name: str, n: int, k: int, place: int, swapped: bool) -> None:
+    """Pieces of columns under a residual and, with swapped operands, of images whose results are pooled."""
+    machine = load_machine(name)
+    nram, wram = replace(machine.nram, capacity_bytes=1 << 14), replace(machine.wram, capacity_bytes=1 << 15)
+    graph = parse_graph(CONVOLUTIONS.format(n=n, k=k))
+    target = replace(machine, nram=nram, wram=wram, sram=None)
+    compilation = compile_graph(graph, seeded(graph, 3), target, Options(objective="traffic"))
+    assert compilation.tilings[place].plan.parked is not None
+    assert compilation.groups[place].swapped == swapped
+    check_values(graph, compilation)
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 60))

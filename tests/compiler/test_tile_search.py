@@ -39,6 +39,7 @@ Draw = Callable[[Any], tuple[Graph, Compilation]]
 Small = Callable[..., Machine]
 
 SMALL = {
+    "wide": "input x float32[4,6]\nparameter w float32[24,6]\ny = linear(x, w)\n",
     "linear": "input x float32[3,6]\nparameter w float32[9,6]\ny = linear(x, w)\n",
     "convolution": "input x float32[1,4,5,4]\nparameter w float32[6,4,2,2]\ny = conv2d(x, w, padding=[1,1])\n",
     "pooling": "input x float32[2,3,6,4]\ny = max_pool2d(x, kernel=[3,3], stride=[2,2], padding=[1,1])\n",
@@ -52,9 +53,9 @@ def groups(name: str) -> tuple[Group, ...]:
 
 def every(group: Group, machine: Machine) -> Iterator[tuple[float, float, float]]:
     """Cycles, bytes and joules of each tiling of the space, one by one; infinite for those that don't fit."""
-    plan = plan_buffers(group)
-    space = Space(group, plan, machine, group.extents, False)
-    for order, parallel in space.orders():
+    spaces = [Space(group, plan_buffers(group, p), machine, group.extents, False) for p in {False, group.contracts}]
+    for space, (order, parallel) in ((each, option) for each in spaces for option in each.orders()):
+        plan = space.plan
         sizes = space.sizes(order)
         for tiles in product(*(sizes[loop] for loop in order)):
             chosen = dict(zip(order, tiles, strict=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import gcd, prod
 from typing import Any
@@ -41,12 +41,16 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Plan:
-    """The buffers of a group: `reads[(nest, access)]` and `writes[nest]` give the buffer's place in `buffers`."""
+    """The buffers of a group: `reads[(nest, access)]` and `writes[nest]` give the buffer's place in `buffers`.
+
+    Where the sums of a tile are `parked` in a buffer of the WRAM, that of the main nest's result has pieces of them.
+    """
 
     buffers: tuple[Buffer, ...]
     reads: dict[tuple[int, Access], int]
     writes: dict[int, int]
     scratch: dict[int, int]
+    parked: int | None = None
 
     def filled_inside(self, index: int) -> bool:
         """Whether a buffer's tiles are filled inside the loops along which the main nest reduces: what is loaded, and
@@ -58,13 +62,19 @@ class Plan:
         """The buffers that the main nest does not touch."""
         return frozenset(index for index, buffer in enumerate(self.buffers) if 0 not in buffer.users)
 
+    def made_late(self, index: int) -> bool:
+        """Whether a buffer's tiles are complete in the last step of a reduction only, wherever they are filled."""
+        return index in self.late or (self.parked is not None and index == self.writes[0])
+
     @property
     def tokens(self) -> tuple[range, ...]:
-        """For each buffer a token per unit that hands it on: unit j waits for token j and posts the next."""
+        """For each buffer a token per unit that hands it on: unit j waits for token j and posts the next. A last one of
+        pieces of sums says that they are to be parked."""
         ranges: list[range] = []
-        for buffer in self.buffers:
+        for index, buffer in enumerate(self.buffers):
             first = ranges[-1].stop if ranges else 0
-            ranges.append(range(first, first + (len(buffer.units) if len(buffer.units) > 1 else 0)))
+            number = len(buffer.units) + (self.parked is not None and index == self.writes[0])
+            ranges.append(range(first, first + (number if len(buffer.units) > 1 else 0)))
         return tuple(ranges)
 
     def check(self, name: str) -> None:
@@ -123,8 +133,11 @@ def unit_of(group: Group, place: int) -> str:
     return "matrix" if place == 0 and group.contracts else "vector"
 
 
-def plan_buffers(group: Group) -> Plan:
-    """Decide which operands share a buffer: an elementwise nest works in place on what the group has just made."""
+def plan_buffers(group: Group, parked: bool = False) -> Plan:
+    """Decide which operands share a buffer: an elementwise nest works in place on what the group has just made.
+
+    With `parked` a contraction's sums stay in WRAM; the load unit brings pieces of them to NRAM and takes them back.
+    """
     writes: dict[int, int] = {}
     local: dict[str, int] = {}
     drafts: list[tuple[str, Access, bool, list[int]]] = []
@@ -150,7 +163,12 @@ def plan_buffers(group: Group) -> Plan:
     last = writes[len(group.nests) - 1]
     buffers = [_buffer(group, draft, main, index == last) for index, draft in enumerate(drafts)]
     scratch = _add_scratch(group, buffers)
-    return Plan(tuple(buffers), reads, writes, scratch)
+    if not parked:
+        return Plan(tuple(buffers), reads, writes, scratch)
+    sums = buffers[writes[0]]
+    buffers[writes[0]] = replace(sums, units=("load", *sums.units))
+    whole = replace(sums, name=f"{sums.name}:parked", memory="wram", stored=False, users=(0,), units=("load",))
+    return Plan((*buffers, whole), reads, writes, scratch, len(buffers))
 
 
 def _target(group: Group, place: int, local: dict[str, int], drafts: list[tuple[str, Access, bool, list[int]]]) -> int:

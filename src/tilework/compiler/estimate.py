@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from tilework.compiler.body import functions
-from tilework.compiler.buffers import Plan, contraction_operands, unit_of
-from tilework.compiler.pieces import is_piece, loop_of
-from tilework.compiler.volume import Numbers, Volumes
-from tilework.network.nest import Nest
+from tilework.compiler.arithmetic import Arithmetic
+from tilework.compiler.buffers import Plan
+from tilework.compiler.pieces import is_piece
+from tilework.compiler.volume import Numbers
 
 SLOTS = 2
+PARKED = 8  # instructions that bring a piece of parked sums, hand it on and take it back
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Choice:
     """A loop order, of which the first `parallel` are parallel, with the levels and the slots of a plan's buffers.
 
     A buffer of level l is filled anew in each iteration of the first l loops; one that the main nest does not touch,
-    only in the last iterations of those that reduce. Slots are numbers or arrays of them.
+    and pieces of parked sums, for good only in the last iterations of those that reduce. Slots are numbers or arrays.
     """
 
     plan: Plan
@@ -47,7 +47,7 @@ class Choice:
         """For each buffer the loops in which it is filled."""
         reducing = {name for name in self.order[self.parallel :] if not is_piece(name)}
         return tuple(
-            frozenset(self.order[:level]) - (reducing if index in self.plan.late else set())
+            frozenset(self.order[:level]) - (reducing if self.plan.made_late(index) else set())
             for index, level in enumerate(self.levels)
         )
 
@@ -80,94 +80,12 @@ class _Level:
     entries: Numbers
 
 
-class Estimator(Volumes):
+class Estimator(Arithmetic):
     """The times of a group."""
-
-    @cached_property
-    def outputs(self) -> frozenset[str]:
-        """The tiled loops that are parallel: the others reduce."""
-        loops = self.group.output.loops()
-        return frozenset(name for name in self.points.sizes if loop_of(name) in loops)
-
-    def around_temporaries(self, place: int) -> frozenset[str]:
-        """The tiled loops around the temporaries of a nest's body: the main nest makes its own in all of them."""
-        return self.outputs if place else frozenset(self.points.sizes)
-
-    @property
-    def tiles(self) -> Numbers:
-        """How many tiles, or pieces of them, there are of the result."""
-        return self.counts(self.outputs)
-
-    @property
-    def inner(self) -> Numbers:
-        """How often the main nest runs on a tile."""
-        return self.counts(frozenset(self.points.sizes))
-
-    @property
-    def matrix(self) -> Numbers:
-        """Cycles of the main nest's contractions: of each combination of whole and ragged tiles, times its number."""
-        return self.known(Estimator._matrix)
-
-    def _matrix(self) -> Any:
-        if not self.group.contracts:
-            return 0
-        unit, dtype = self.machine.matrix, self.group.tensors[contraction_operands(self.group)[0].tensor].dtype
-        total = np.zeros(len(self.points))
-        for number, rows, columns, summed in self.products():
-            there = np.flatnonzero(number)
-            m, n, k = (size[there] if np.ndim(size) else size for size in (rows, columns, summed))
-            total[there] += number[there] * unit.cycles(m, n, self.group.blocks.products(k), dtype)
-        return total
-
-    def products(self) -> Iterator[tuple[Any, Any, Any, Any]]:
-        """The sizes of the main nest's matrix products on a tile, rows, columns and sums, after how many have them."""
-        a, b = contraction_operands(self.group)
-        names = [n for n, _ in self.group.main.parallel_loops]
-        columns = [n for n in names if n in b.loops() and n not in a.loops()]
-        roles = [n for n in names if n not in columns], columns, [n for n, _ in self.group.main.reduction_loops]
-        cut = frozenset(self.points.sizes)
-        for (i, m), (j, n), (k, s) in product(*(list(self.shapes(loops, cut)) for loops in roles)):
-            yield self.zero + i * j * k, m, n, s
-
-    @property
-    def vector(self) -> Numbers:
-        """Cycles of all vector instructions."""
-        return self.known(Estimator._vector)
-
-    def _vector(self) -> Any:
-        nests = list(enumerate(self.group.nests))[self.group.contracts :]
-        return sum((self._vector_nest(*each) for each in nests), start=self.zero)
-
-    def _vector_nest(self, place: int, nest: Nest) -> Any:
-        calls = np.maximum(self.counts(frozenset(self.points.sizes).intersection(nest.extents)), self.tiles)
-        around = self.around_temporaries(place)
-        total, unit = self.zero, self.machine.vector
-        for number, function in enumerate(names := functions(nest)):
-            over_box = nest.update != "=" and number < len(names) - 1
-            scratch = self.plan.scratch.get(place, 0)
-            size = self.element_bytes(self.plan.buffers[scratch])
-            work = self.box(scratch, around) / size * self.counts(around) if over_box else nest.iterations
-            cycles = unit.cycles.get(function, 1)
-            total = total + work / unit.lanes * cycles + calls * (unit.pipeline_cycles + cycles / 2)
-        return total
-
-    @cached_property
-    def _steps(self) -> list[int]:
-        """The instructions of each nest on one tile."""
-        return [len(functions(nest)) for nest in self.group.nests]
-
-    @cached_property
-    def _main(self) -> str:
-        return unit_of(self.group, 0)
-
-    @property
-    def compute(self) -> Numbers:
-        """Cycles of the main nest's unit."""
-        return self.matrix if self._main == "matrix" else self.vector
 
     def floor(self, choice: Choice) -> Numbers:
         """Cycles that `cycles` is never below, whatever the slots: of the arithmetic or of the DRAM channel."""
-        return np.maximum(self.compute, self._channel(choice))
+        return np.maximum(np.maximum(self.compute, self.parking), self._channel(choice))
 
     def least(self, choice: Choice) -> Numbers:
         """The same with loads into a buffer's only slot, during which nothing is computed."""
@@ -176,7 +94,7 @@ class Estimator(Volumes):
             if buffer.loaded and choice.levels[index]:
                 rest = self.transfer(index, choice) * (1 - 1 / self.counts(choice.around(index)))
                 alone = alone + rest * (choice.slots[index] == 1)
-        return np.maximum(self.compute + alone, self._channel(choice))
+        return np.maximum(np.maximum(self.compute + alone, self.parking), self._channel(choice))
 
     def _channel(self, choice: Choice) -> Numbers:
         """Cycles that the DRAM channel is taken for."""
@@ -263,6 +181,25 @@ class Estimator(Volumes):
                     store, last = store + time, last + each
         return _Moves(load, store, self._channel(choice), first, last)
 
+    @property
+    def parked_bytes(self) -> Numbers:
+        """Bytes of sums that come to NRAM from where they are parked, and as many go back: each in every step of the
+        reduction but one."""
+        return self.known(Estimator._parked_bytes)
+
+    def _parked_bytes(self) -> Any:
+        if self.plan.parked is None:
+            return 0
+        sums = prod(extent for _, extent in self.group.main.parallel_loops)
+        size = self.element_bytes(self.plan.buffers[self.plan.parked])
+        return (self.inner / self.tiles - 1) * sums * size
+
+    @property
+    def parking(self) -> Numbers:
+        """Cycles for which the load unit brings parked sums and takes them back."""
+        width = self.machine.transfer_bytes_per_cycle or self.machine.dram_bytes_per_cycle
+        return 2 * self.parked_bytes / width
+
     def transfer(self, index: int, choice: Choice) -> Numbers:
         """Cycles for which a buffer's tiles keep the load or the store unit busy."""
         return self.known(Estimator._transfer, index, choice.around(index))
@@ -288,7 +225,7 @@ class Estimator(Volumes):
             if len(buffer.units) > 1:
                 each = 2 * len(buffer.units) + buffer.loaded + buffer.stored
                 total = total + self.counts(choice.around(index)) * each + 2 * choice.slots[index]
-        return total
+        return total + (0 if self.plan.parked is None else PARKED * (self.inner - self.tiles))
 
     def _waiting(self, compute: Numbers, choice: Choice, moves: _Moves) -> Numbers:
         """The first loads, the main unit's work, and its waits for tiles that are loaded too late to hide behind it.
@@ -298,6 +235,8 @@ class Estimator(Volumes):
         that the stored buffer has room for, since loads come before stores; and no more than two tiles of the loads
         inside, which the load unit has to get rid of first.
         """
+        if self.plan.parked is not None:
+            return moves.first + self._held(choice, moves) + self._parked(choice, moves)
         time, ending, deeper, inner = compute + self._held(choice, moves), self.zero, self.zero, self.zero
         room = next(slot for buffer, slot in zip(self.plan.buffers, choice.slots, strict=True) if buffer.stored)
         room = room * (self.count(choice.pieces) if choice.pieces else 1)
@@ -314,6 +253,27 @@ class Estimator(Volumes):
             ending = np.maximum(ending, moves.load + (compute - deeper) / at.visits)
             deeper = deeper + at.single + at.double
         return np.maximum(moves.first + time, ending)
+
+    def _parked(self, choice: Choice, moves: _Moves) -> Numbers:
+        """The main unit's work where sums are parked, piece by piece: in the time of one the load unit brings the next
+        and its operand, and takes back the one before. What a step of the reduction loads besides has the time of two,
+        or, with one slot, comes while nothing is computed.
+        """
+        names, steps = frozenset(self.points.sizes), self.inner / self.tiles
+        each, late, alone, step = (self.zero for _ in range(4))
+        for index, buffer in enumerate(self.plan.buffers):
+            if buffer.loaded:
+                around = choice.around(index)
+                time = self.transfer(index, choice) / self.counts(around)
+                each, late = each + time * (around == names), late + time * (around == self.outputs)
+                if around == names - {choice.order[-1]}:
+                    alone, step = alone + time * (choice.slots[index] == 1), step + time * (choice.slots[index] > 1)
+        own, way = self.compute / self.inner, self.parking / (self.inner - self.tiles) / 2
+        middle, after = np.maximum(own, each + 2 * way), each + late + np.maximum(way, moves.store / self.tiles)
+        pieces = np.maximum(own, each + way) + (steps - 2) * middle + np.maximum(own, after)
+        waits = np.maximum(0, step - 2 * (middle - each - 2 * way)) + (alone + each + way) * (alone > 0)
+        result: Numbers = self.tiles * (pieces + waits * steps / self.count(choice.order[-1]))
+        return result
 
     def _levels(self, choice: Choice) -> Iterator[_Level]:
         entries = self.inner * self._steps[0]

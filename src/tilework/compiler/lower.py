@@ -92,13 +92,9 @@ class Lowering(Emitter):
             for index in here:
                 self.hand_over("post", index, items, number, place)
 
-    def in_pieces(self, index: int) -> bool:
-        """Whether a buffer holds all pieces of the sums, which are handed over one by one."""
-        return self.tiling.pieces and index == self.plan.writes[0]
-
     def handed(self, index: int) -> int:
         """The loops around the code that hands a buffer over."""
-        return self.depth if self.in_pieces(index) else self.frames[index].level
+        return self.depth if self.tiling.holds_pieces(index) else self.frames[index].level
 
     def ends(self, place: Place) -> bool:
         """Whether the sums are complete behind the main nest."""
@@ -109,7 +105,7 @@ class Lowering(Emitter):
         of the sums has its first in the first tiles of a reduction, and is finished in the last."""
         units = self.plan.buffers[index].units
         for stage, unit in enumerate(units):
-            if stage == 0 and self.in_pieces(index):
+            if stage == 0 and self.tiling.holds_pieces(index):
                 edge = all(run.begins for run in self.reducing(place)) if kind == "wait" else self.ends(place)
                 if not edge:
                     continue
@@ -117,7 +113,13 @@ class Lowering(Emitter):
             if kind == "wait" and uses and uses[0] == number:
                 self.out.append(Instruction("wait", unit=unit, token=self.tokens[index][stage]))
             if kind == "post" and uses and uses[-1] == number:
-                self.out.append(Instruction("post", unit=unit, token=self.tokens[index][(stage + 1) % len(units)]))
+                parks = unit == "matrix" and self.parks(index) and not self.ends(place)
+                after = len(units) if parks else (stage + 1) % len(units)
+                self.out.append(Instruction("post", unit=unit, token=self.tokens[index][after]))
+
+    def parks(self, index: int) -> bool:
+        """Whether a buffer holds pieces of sums that are parked."""
+        return self.plan.parked is not None and index == self.plan.writes[0]
 
     def items(self, place: Place) -> list[_Item]:
         """Loads come first, those with a second slot before those that have to wait for their only one."""
@@ -131,6 +133,8 @@ class Lowering(Emitter):
         if depth < self.depth:
             items.append(_Item(self.uses_inside(depth), lambda: self.loop(place)))
         else:
+            if self.plan.parked is not None:
+                items += self.parking(place)
             items.append(_Item(self.uses_of(0), lambda: self.nest(0, place)))
         if ends:
             items += [
@@ -140,6 +144,50 @@ class Lowering(Emitter):
             last = self.plan.writes[len(self.group.nests) - 1]
             items.append(_Item(frozenset({("store", last)}), lambda: self.store(self.frames[last], place)))
         return items
+
+    def parking(self, place: Place) -> list[_Item]:
+        """A piece of parked sums comes, and the one before it goes back: later than it might, so that the load unit
+        first brings what the matrix unit needs next. That of a step's last piece but one waits for the next step, so
+        that the step's own loads come before it."""
+        number, last = place[-1].first, self.tiling.count(self.group, len(place) - 1) - 1
+        own = _Item(frozenset({("load", self.plan.writes[0])}), lambda: self.unpark(place))
+        back = _Item(frozenset(), lambda: self.park(place, 1))
+        if number == 0:
+            return [_Item(frozenset(), lambda: self.park(place, 2)), own, back]
+        return [own] if number == last else [own, back]
+
+    def unpark(self, place: Place) -> None:
+        """Bring a piece of parked sums that there are."""
+        assert self.plan.parked is not None
+        if not all(run.begins for run in self.reducing(place)):
+            near, far = self.frames[self.plan.writes[0]], self.frames[self.plan.parked]
+            self.move(near, place, far, place)
+
+    def park(self, place: Place, back: int) -> None:
+        """Take the piece so many before this one to where it is parked, unless it is complete."""
+        assert self.plan.parked is not None
+        *outer, run = place
+        pieces = self.tiling.count(self.group, len(outer))
+        reducing = self.reducing(place)
+        if all(each.begins if run.first == 0 else each.ends for each in reducing):
+            return
+        near, far = self.frames[self.plan.writes[0]], self.frames[self.plan.parked]
+        piece = self.tiling.order[-1]
+        whole = place[self.tiling.order.index(loop_of(piece))].size
+        before = (run.first - back) % pieces
+        size = min(self.tiling.tiles[piece], whole - before * self.tiling.tiles[piece])
+        token = self.tokens[near.index]
+        self.out.append(Instruction("wait", unit="load", token=token[-1]))
+        here, there = (replace(run, first=first, size=size) for first in (run.first - back, before))
+        self.move(far, (*outer, there), near, (*outer, here))
+        self.out.append(Instruction("post", unit="load", token=token[0]))
+
+    def move(self, target: Frame, at: Place, source: Frame, place: Place) -> None:
+        """A piece of sums from one place on chip to another."""
+        sizes, far, near = target.current(at), target.strides(at), source.strides(place)
+        sizes |= {loop_of(self.tiling.order[-1]): at[-1].size}
+        loops = sorted(((sizes[n], far[n], near[n]) for n in far), key=lambda loop: -loop[2])
+        self.emit("load", list(loops), [target.operand(at, ()), source.operand(place, ())], False)
 
     def uses_of(self, number: int) -> frozenset[tuple[str, int]]:
         unit = unit_of(self.group, number)
@@ -175,7 +223,8 @@ class Lowering(Emitter):
             size = min(tile, extent - number * tile)
             alone, ends = peeled and number == 0, reduces and self.tiling.pieces and number == count - 1
             clips = tuple(self.clips(depth, loop_of(name), number, size))
-            marks.append((size, reduces and number == 0, ends, alone, clips))
+            at = (number == 0, number == count - 1) if is_piece(name) and self.plan.parked is not None else ()
+            marks.append((size, reduces and number == 0, ends, alone, at, clips))
         runs, start = [], 0
         for (size, begins, ends, *_), same in groupby(marks):
             runs.append(Run(start, len(list(same)), size, begins, ends))

@@ -78,7 +78,7 @@ class Split:
 
     def _tiling(self, part: Group) -> Tiling:
         tiles = {name: min(size, part.extents[loop_of(name)]) for name, size in self.tiling.tiles.items()}
-        return replace(self.tiling, tiles=tiles, plan=plan_buffers(part))
+        return replace(self.tiling, tiles=tiles, plan=plan_buffers(part, self.tiling.plan.parked is not None))
 
 
 def split(group: Group, cut: Cut) -> tuple[Group, ...]:

@@ -79,8 +79,12 @@ class Tiling:
         return prod(self.count(group, depth) for depth in (*depths, *[len(self.order) - 1] * last))
 
     def shares(self, group: Group, index: int) -> int:
-        """How many parts of a buffer's slot are handed over by themselves: the pieces of the sums."""
-        return self.count(group, len(self.order) - 1) if self.pieces and index == self.plan.writes[0] else 1
+        """How many parts of a buffer's slot are handed over by themselves: the pieces of sums that stay in NRAM."""
+        return self.count(group, len(self.order) - 1) if self.holds_pieces(index) else 1
+
+    def holds_pieces(self, index: int) -> bool:
+        """Whether a buffer is that of the sums and holds all pieces of a tile."""
+        return self.pieces and index == self.plan.writes[0] and self.plan.parked is None
 
     @property
     def points(self) -> Points:
@@ -123,48 +127,49 @@ class _Search:
         self, group: Group, machine: Machine, extents: dict[str, int], staging: Staging | None, front: Front
     ) -> None:
         self.group, self.machine, self.staging, self.front = group, machine, staging, front
-        self.plan = plan_buffers(group)
-        self.space = Space(group, self.plan, machine, extents, staging is not None)
+        plans = [plan_buffers(group, parked) for parked in (False, True)[: 1 + group.contracts]]
+        self.spaces = [Space(group, plan, machine, extents, staging is not None) for plan in plans]
         self.found: list[tuple[Choice, Estimator]] = []
         self.considered = 0
         dense = not (staging or group.resident or group.blocks.kept or front.objective.joules)
         self.least_cost = float(group.compulsory_bytes) if dense else 0.0
 
     def best(self) -> Tiling:
-        for estimator, choices in self.grids():
-            for number, (choice, slots) in enumerate(choices):
-                self.search(estimator, choice, slots)
-                if number == 0:
-                    estimator = estimator.keep(np.flatnonzero(self.worth(estimator)))
+        for space in self.spaces:
+            for estimator, choices in self.grids(space):
+                for number, (choice, slots) in enumerate(choices):
+                    self.search(space, estimator, choice, slots)
+                    if number == 0:
+                        estimator = estimator.keep(np.flatnonzero(self.worth(estimator)))
         if not self.found and self.staging is None:
             raise CompileError(
                 f"{self.group.name} needs, for its smallest tile, a second tile of what it loads, for which "
                 f"{self.machine.name} has no room; use a machine {self.machine.name} with more"
             )
         if not self.found:
-            return Tiling((), {}, 0, (), (), np.inf, self.considered, self.plan)
+            return Tiling((), {}, 0, (), (), np.inf, self.considered, self.spaces[0].plan)
         best = self.front.best()
         last = len(self.front.cycles) - 1
         others = dict.fromkeys((0, max(0, best - 1), (best + last) // 2, last))
         rivals = tuple(self.tiling(place) for place in others if place != best)
         return replace(self.tiling(best), rivals=rivals)
 
-    def grids(self) -> Iterator[tuple[Estimator, list[tuple[Choice, list[tuple[int, ...]]]]]]:
+    def grids(self, space: Space) -> Iterator[tuple[Estimator, list[tuple[Choice, list[tuple[int, ...]]]]]]:
         """For each set of loops that are cut all combinations of sizes that may fit, and the choices with them."""
-        orders = sorted(self.space.orders(), key=lambda option: sorted(option[0]))
+        orders = sorted(space.orders(), key=lambda option: sorted(option[0]))
         for _, same in groupby(orders, key=lambda option: sorted(option[0])):
             options = list(same)
-            points = Points.grid(self.space.sizes(options[0][0]))
-            estimator = Estimator(self.group, self.plan, self.machine, points, self.staging)
-            points = points.take(np.flatnonzero(self.space.whole(estimator)))
+            points = Points.grid(space.sizes(options[0][0]))
+            estimator = Estimator(self.group, space.plan, self.machine, points, self.staging)
+            points = points.take(np.flatnonzero(space.whole(estimator)))
             if not len(points):
                 continue
-            estimator = Estimator(self.group, self.plan, self.machine, points, self.staging)
+            estimator = Estimator(self.group, space.plan, self.machine, points, self.staging)
             choices = []
             for order, parallel in options:
-                for levels in self.space.levels(order, parallel):
-                    slots = self.space.slots(order, levels)
-                    choices.append((Choice(self.plan, order, parallel, levels, slots[0]), slots))
+                for levels in space.levels(order, parallel):
+                    slots = space.slots(order, levels)
+                    choices.append((Choice(space.plan, order, parallel, levels, slots[0]), slots))
                     self.considered += len(points) * len(slots)
             choices.sort(key=lambda each: -sum(each[0].levels))
             yield estimator.take(np.flatnonzero(self.smallest(estimator))), choices
@@ -173,7 +178,8 @@ class _Search:
         """Where the smallest tiles of all buffers fit, those of the deepest levels in one slot."""
         cut = frozenset(estimator.points.sizes)
         outputs = cut & self.group.output.loops()
-        deep = [self.plan.filled_inside(index) or index in self.plan.late for index in range(len(self.plan.buffers))]
+        plan = estimator.plan
+        deep = [plan.filled_inside(index) or plan.made_late(index) for index in range(len(plan.buffers))]
         around = [cut if inside else outputs for inside in deep]
         nram, wram = estimator.footprint(around, [1] * len(around))
         fits: npt.NDArray[np.bool_] = nram <= self.machine.nram.capacity_bytes
@@ -186,11 +192,11 @@ class _Search:
         """Where the arithmetic leaves a chance, if no byte moved more than once."""
         return self.front.open(estimator.compute, estimator.zero + self.least_cost)
 
-    def search(self, estimator: Estimator, choice: Choice, slots: list[tuple[int, ...]]) -> None:
+    def search(self, space: Space, estimator: Estimator, choice: Choice, slots: list[tuple[int, ...]]) -> None:
         """Take in what may be best of all points and slots under a choice of order and levels."""
         rows = self.front.open(estimator.floor(choice), self.cost(estimator, choice))
         for index, level in enumerate(choice.levels):
-            if level and index in self.space.free:
+            if level and index in space.free:
                 rows &= estimator.count(choice.order[level - 1]) > 1  # one tile is what the next outer level stands for
         some, columns = estimator.take(np.flatnonzero(rows)), np.array(slots, np.int64).T
         number, point = np.nonzero(self.fitting(some, replace(choice, slots=tuple(columns[:, :, None]))))
@@ -224,7 +230,7 @@ class _Search:
             slots,
             float(self.front.cycles[place]),
             self.considered,
-            self.plan,
+            choice.plan,
             int(some.chunks(choice)[0]),
             float(some.dram_bytes(choice)[0]),
             float(self.front.cost[place]),
@@ -238,7 +244,7 @@ class _Search:
         ):
             takes = [
                 (int(estimator.box(index, around[index]).min()) * buffer.copies, buffer.name)
-                for index, buffer in enumerate(self.plan.buffers)
+                for index, buffer in enumerate(estimator.plan.buffers)
                 if buffer.memory == name
             ]
             least = sum(whole_words(size) for size, _ in takes)

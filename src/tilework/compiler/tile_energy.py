@@ -17,6 +17,7 @@ def joules(estimator: Estimator, choice: Choice) -> Numbers:
     """Joules of each point under a choice: of transfers, and of arithmetic with what it reads and writes on chip."""
     machine, total = estimator.machine, estimator.known(_arithmetic)
     per_byte = {"nram": machine.nram.energy_per_byte_joules, "wram": machine.wram.energy_per_byte_joules}
+    total = total + 2 * estimator.parked_bytes * sum(per_byte.values())
     for index, buffer in enumerate(estimator.plan.buffers):
         around = choice.around(index)
         if buffer.loaded:

@@ -1,7 +1,8 @@
 """The space of tilings: which loops are cut into what sizes, in which order, where operands are loaded, and how often.
 
 *Sizes.* Of each number of tiles the smallest size that makes so few, in whole multiples of what the matrix unit does
-side by side (of rows, which are the product of several loops, also in others), and a single iteration. Larger ones
+side by side (of rows or columns that are the product of several loops, also in others), and a single iteration. Larger
+ones
 with the same number of tiles take more room and gain nothing. A loop that only a contraction's result has is cut to
 single iterations. Where all combinations would be more than POINTS, the longest lists are thinned to sizes spread
 evenly on a logarithmic scale.
@@ -16,6 +17,11 @@ directly around its load would only repeat it, and a loop of one tile is none: s
 inside the reduction: into about 4, 8, 16 or 32 pieces. A tile of the sums is then kept in one slot for the whole
 reduction, and must take at least half of the NRAM. What is loaded or made for each of its places (the operand in NRAM;
 a residual, a pooled result) comes and goes piece by piece. The reduction is cut into the few smallest sizes only.
+
+*Parked sums.* The sums of a tile may lie in WRAM and take at least half of that. In each step of the reduction their
+pieces, along the longest loop that only WRAM's operand has and that moves along no padding, come to NRAM one by one,
+are added to, and go back. WRAM's operand is loaded for each piece, NRAM's for each step, and there is one order of the
+loops. The pieces have two slots, and so has all that is loaded but NRAM's operand, which has one or two.
 
 *Slots.* One or two for each operand of the main nest, and for all results together; for other operands as many as the
 most of these.
@@ -104,6 +110,8 @@ class Space:
     def orders(self) -> list[tuple[tuple[str, ...], int]]:
         """Loop orders with the number of their parallel loops."""
         options = [self.parallel]
+        if self.plan.parked is not None:
+            return self._parked_orders()
         if self.group.contracts:
             inputs, weight = (a.loops() for a in contraction_operands(self.group))
             shared = [n for n in self.parallel if n in inputs and n in weight]
@@ -116,13 +124,19 @@ class Space:
         again = [(*order, piece_of(name)) for order, _ in plain for name in self._shared if name in order]
         return plain + [(order, len(order) - 2) for order in again if len(order) <= MAX_TILED_LOOPS]
 
+    def _parked_orders(self) -> list[tuple[tuple[str, ...], int]]:
+        """The order of loops where sums are parked, if they can be."""
+        plain = tuple(self.parallel[: MAX_TILED_LOOPS - 2])
+        every = [(*plain, *self.reductions, piece_of(name)) for name in self._shared if name in plain]
+        return [(order, len(plain)) for order in every]
+
     @cached_property
     def _shared(self) -> list[str]:
-        """The loop whose tiles are cut into pieces, if there is one: the longest that only NRAM's operand has and that
-        moves along no padding."""
+        """The loop whose tiles are cut into pieces, if there is one: the longest that only NRAM's operand has, or only
+        WRAM's where sums are parked, and that moves along no padding."""
         if not self.group.contracts or len(self.reductions) != 1:
             return []
-        near, far = contraction_operands(self.group)
+        near, far = contraction_operands(self.group)[:: 1 if self.plan.parked is None else -1]
         padded = {
             name
             for buffer in self.plan.buffers
@@ -152,14 +166,14 @@ class Space:
         """Which points belong to the space: those with pieces only if a tile of the sums takes half of the NRAM, as
         smaller ones can do without."""
         outer = frozenset(estimator.points.sizes) & set(self.parallel)
-        room = self.machine.nram.capacity_bytes
+        room = (self.machine.nram if self.plan.parked is None else self.machine.wram).capacity_bytes
         held = estimator.box(self.plan.writes[0], outer)
         found: npt.NDArray[np.bool_] = (2 * held >= room) & (held <= room)
         return found if any(map(is_piece, estimator.points.sizes)) else held >= 0
 
     def _pieces(self, loop: str, tiles: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
         """Tiles and their pieces, so that all tiles of every part have as many of these."""
-        own, unit = self.group.extents[loop], self._unit(loop)
+        own, unit = self.group.extents[loop], 1 if self._is_one_of_columns(loop) else self._unit(loop)
         extents = {own, own - (self.extents[loop] != own)}
         found = dict.fromkeys((tile, -(-tile // (pieces * unit)) * unit) for tile in tiles for pieces in PIECES)
         return tuple(pair for pair in found if even(*pair) and all(alike(e, *pair) for e in extents))
@@ -172,7 +186,7 @@ class Space:
         if extent > unit:
             parts = {unit >> halvings for halvings in range(1, unit.bit_length())} if self.fine else {1}
             whole_units = {min(extent, -(-size // unit) * unit) for size in sizes} | parts
-            sizes = whole_units | (sizes if self._is_row(loop) else set())
+            sizes = whole_units | (sizes if self._is_row(loop) or self._is_one_of_columns(loop) else set())
         whole = grain(self.group, loop)
         return sorted(size for size in sizes if size % whole == 0 or size == extent)
 
@@ -181,6 +195,14 @@ class Space:
         if not self.group.contracts or loop in self.reductions:
             return False
         return loop in contraction_operands(self.group)[0].loops()
+
+    def _is_one_of_columns(self, loop: str) -> bool:
+        """Whether a loop moves the columns of a product with others."""
+        if not self.group.contracts:
+            return False
+        inputs, weight = (access.loops() for access in contraction_operands(self.group))
+        columns = [n for n in self.parallel if n in weight and n not in inputs]
+        return loop in columns and len(columns) > 1
 
     def _repeats(self, loop: str) -> bool:
         """Whether a loop only moves the result of a contraction, which no instruction makes several times."""
@@ -216,6 +238,8 @@ class Space:
         """What the group makes is made once a tile; what it loads, at the deepest level where it still changes."""
         buffer, pieces = self.plan.buffers[index], is_piece(order[-1]) if order else False
         loops = buffer.access.loops()
+        if self.plan.parked is not None and index == self.plan.writes[0]:
+            return [len(order)]
         if pieces and (
             index in self.plan.late if not buffer.loaded else loops.issuperset(self._whole(index, order, parallel))
         ):
@@ -223,7 +247,7 @@ class Space:
         if not self.plan.filled_inside(index):
             return [parallel]
         useful = [0, *(depth + 1 for depth, loop in enumerate(order) if loop in loops)]
-        return useful if index in self.free else useful[-1:]
+        return useful if index in self.free and self.plan.parked is None else useful[-1:]
 
     def _whole(self, index: int, order: tuple[str, ...], parallel: int) -> set[str]:
         """The loops of what is loaded piece by piece: the operand that is cut into pieces, and what has a place for
@@ -232,16 +256,19 @@ class Space:
 
     def slots(self, order: tuple[str, ...], levels: tuple[int, ...]) -> list[tuple[int, ...]]:
         """Every combination of slots for buffers of these levels."""
-        single = {self.plan.writes[0]} if order and is_piece(order[-1]) else set()
+        single = {self.plan.writes[0]} if order and is_piece(order[-1]) and self.plan.parked is None else set()
         single |= {i for i, buffer in enumerate(self.plan.buffers) if levels[i] == 0 or len(buffer.units) == 1}
         return list(dict.fromkeys(self._slots(single)))
 
     def _slots(self, single: set[int]) -> Iterator[tuple[int, ...]]:
-        free = sorted(self.free)
+        free, parked = sorted(self.free), self.plan.parked is not None
+        if parked:
+            free.remove(self.plan.reads[0, contraction_operands(self.group)[1]])
         for made, *loaded in product((2, 1), repeat=1 + max(1, len(free))):
-            own, most = dict(zip(free, loaded, strict=False)), max(loaded)
+            own, most = dict(zip(free, loaded, strict=False)), 2 if parked else max(loaded)
+            own |= {self.plan.writes[0]: 2} if parked else {}
             yield tuple(
-                1 if index in single else own.get(index, most) if buffer.loaded else made
+                1 if index in single else own.get(index, most if buffer.loaded else made)
                 for index, buffer in enumerate(self.plan.buffers)
             )
 
