@@ -106,6 +106,7 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "vdiv": lambda a, b: a / b,
     "vmax": larger,
     "vmin": smaller,
+    "vclip": lambda a, b: smaller(larger(a, Single(0)), b),
     "vabs": lambda a: -a if math.copysign(1, a) < 0 else a,
     "vfloor": np.floor,
     "vround": np.rint,

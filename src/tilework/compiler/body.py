@@ -66,12 +66,14 @@ def functions(nest: Nest) -> tuple[str, ...]:
 
 
 def _value(expression: Expression) -> _Value:
-    """The expression in the processor's functions, which include 1/x, 1/(1+exp(-x)), powers below 0 and a choice in
-    place."""
+    """The expression in the processor's functions, which include 1/x, 1/(1+exp(-x)), powers below 0, min(max(x, 0), y)
+    and a choice in place."""
     if not isinstance(expression, Apply):
         return expression
     if expression.function == "div":
         return _division(*expression.arguments)
+    if expression.function == "min":
+        return _least(*expression.arguments)
     mnemonic = "vwhere" if expression.function == "select" else VECTOR_OF[expression.function].mnemonic
     return _Call(mnemonic, tuple(map(_value, expression.arguments)))
 
@@ -97,6 +99,14 @@ def _inverse_power(expression: Expression) -> _Call | None:
         if isinstance(exponent, Constant):
             return _Call("vpow", (_value(base), Constant(-exponent.value)))
     return None
+
+
+def _least(one: Expression, other: Expression) -> _Value:
+    for within, most in ((one, other), (other, one)):
+        if isinstance(within, Apply) and within.function == "max" and Constant(0.0) in within.arguments:
+            value = within.arguments[within.arguments[0] == Constant(0.0)]
+            return _Call("vclip", (_value(value), _value(most)))
+    return _Call("vmin", (_value(one), _value(other)))
 
 
 def _negated_exponent(expression: Expression) -> Expression | None:

@@ -66,8 +66,9 @@ class Opcode:
 
     @property
     def operations(self) -> int:
-        """What a lane of the vector unit does in each iteration: of a sum of products a product and a sum."""
-        return self.sources if self.form == "reduce" else 1
+        """What a lane of the vector unit does in each iteration: of a sum of products a product and a sum, of a clip two
+        comparisons."""
+        return self.sources if self.form == "reduce" or self.function == "clip" else 1
 
     def places(self, role: str) -> Places | None:
         """Where its operands may lie in a stream of this role; None if the role has no such instruction."""
@@ -207,6 +208,7 @@ _ROWS = (
     _elementwise(0x57, "vrecip", "reciprocal", "1 / a[j]", 1),
     _elementwise(0x58, "vsigmoid", "sigmoid", "1 / (1 + e to the power -a[j])", 1),
     _elementwise(0x59, "vwhere", "where", "b[j] where a[j] is not 0; elsewhere d[j] stays"),
+    _elementwise(0x5A, "vclip", "clip", "min(max(a[j], 0), b[j])"),
     _scalar(0x60, "copy", "ra", 1),
     _scalar(0x61, "add", "ra + rb"),
     _scalar(0x62, "sub", "ra - rb"),

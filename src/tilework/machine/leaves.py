@@ -32,7 +32,7 @@ PEAK_DTYPES = (  # that an accelerator's peak is published for; `unstated` where
 )
 FUNCTIONS = (  # of the vector unit, but for the copy
     *("add", "sub", "mul", "div", "max", "min", "pow", "exp", "log", "sqrt", "tanh", "erf", "sin", "cos", "abs"),
-    *("floor", "round", "less", "equal", "and", "or", "not", "reciprocal", "sigmoid", "where"),
+    *("floor", "round", "less", "equal", "and", "or", "not", "reciprocal", "sigmoid", "where", "clip"),
 )
 EVERY = "*"  # in place of a dtype: one energy that stands for all
 

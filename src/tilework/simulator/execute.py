@@ -23,7 +23,7 @@ from tilework.simulator.structure import descriptor_of
 
 Action = Callable[..., Any]
 Array = npt.NDArray[Any]
-_ONE = np.float32(1)
+_ZERO, _ONE = np.float32(0), np.float32(1)
 
 
 def action(instruction: Instruction) -> Action | None:
@@ -63,7 +63,11 @@ def _erf(a: Any, out: Array) -> Any:
     out[...] = scalars.erf(a)
 
 
-_OWN: dict[str, Action] = {"reciprocal": _reciprocal, "sigmoid": _sigmoid, "erf": _erf}
+def _clip(a: Any, b: Any, out: Array) -> Any:
+    return np.minimum(np.maximum(a, _ZERO), b, out=out)
+
+
+_OWN: dict[str, Action] = {"reciprocal": _reciprocal, "sigmoid": _sigmoid, "erf": _erf, "clip": _clip}
 
 
 def vector_function(name: str | None) -> Action:
