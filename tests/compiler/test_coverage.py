@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,12 @@ def test_halves_of_a_group_run_one_after_the_other() -> None:
     assert f"{first.operation}+{second.operation}" == group.operation
     assert [access.tensor for _, access in second.external_reads] == [first.output.tensor]
     assert first.extents.keys() | second.extents.keys() == group.extents.keys()
+
+
+def test_halves_find_their_operands_in_the_sram_where_the_group_does() -> None:
+    (group,) = (group for group in fuse(parse_graph(CHAIN)) if len(group.nests) > 3)
+    first, second = halves(replace(group, resident=frozenset({"x", "p"})))
+    assert (first.resident, second.resident) == ({"x"}, {"p"})
 
 
 def test_a_group_that_needs_too_much_is_fused_less(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,7 @@ def _some(group: Group, nests: tuple[Nest, ...]) -> Group:
         restrict(group.loops, used),
         nests,
         {name: tensor for name, tensor in group.tensors.items() if name in touched},
+        group.resident & touched,
         blocks=group.blocks if nests[0] == group.main else DENSE,
     )
 
