@@ -87,9 +87,9 @@ def pieces_of(part: Part) -> tuple[Part, ...]:
 
 
 def groups_of(work: Work) -> tuple[Group, ...]:
-    """The groups that a work computes: those of a chain, else one."""
+    """The groups that a work computes: those of a chain, else one, or the one of which it is a step."""
     part = work.parts[0]
-    return part.groups if isinstance(part, ChainPart) else (work.group,)
+    return part.groups if isinstance(part, ChainPart) else (work.whole or work.group,)
 
 
 def chains(groups: Sequence[Group], count: int, axis: int = COLUMNS) -> list[Chain]:

@@ -200,8 +200,9 @@ class ChainSearch:
 
 
 def _alone(work: Work) -> bool:
-    """Whether a work can be part of a chain: it is one core's, with dense weights and operands in DRAM."""
-    return len(work.parts) == 1 and not work.chunks and not work.group.resident and work.group.blocks == DENSE
+    """Whether a work can be part of a chain: it is one core's, no step, with dense weights and operands in DRAM."""
+    plain = not work.chunks and not work.group.resident and work.group.blocks == DENSE
+    return len(work.parts) == 1 and work.whole is None and plain
 
 
 def _part(groups: Sequence[Group], config: Config, cycles: float = 0.0) -> ChainPart:

@@ -108,6 +108,17 @@ class Group:
         summed = prod(size for name, size in sizes.items() if name in reduced)
         return prod(sizes.values()) // summed, summed
 
+    def tied(self, extents: Mapping[str, int]) -> set[str]:
+        """The loops that share with another one an axis along which the main nest may leave a tensor, where the loops
+        have these extents: what is padded depends on all of them, and so tiles may cut but one, a parallel one."""
+        return {
+            name
+            for access in self.main.reads
+            for axis, size in zip(access.index, self.tensors[access.tensor].shape, strict=True)
+            if access.pad is not None and len(axis.terms) > 1 and not axis.within(extents, size)
+            for name, _ in axis.terms
+        }
+
     @property
     def compulsory_bytes(self) -> int:
         """What the group touches of its tensors in DRAM, once."""

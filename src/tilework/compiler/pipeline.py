@@ -27,7 +27,7 @@ from tilework.compiler.resident import rest, settle, settled
 from tilework.compiler.search import Search
 from tilework.compiler.separate import separated
 from tilework.compiler.simplify import Simplified, drop_identities, simplify
-from tilework.compiler.split import Work
+from tilework.compiler.split import Work, layers
 from tilework.compiler.statement import Statements, statements
 from tilework.compiler.streams import lower_all
 from tilework.compiler.tile import Tiling
@@ -90,6 +90,11 @@ class Compilation:
     @property
     def works(self) -> tuple[Work, ...]:
         return tuple(work for part in self.parts for work in part.works)
+
+    @property
+    def layers(self) -> tuple[tuple[Work, ...], ...]:
+        """The works of each of the programs' layers."""
+        return tuple(layers(self.works))
 
     @property
     def groups(self) -> tuple[Group, ...]:

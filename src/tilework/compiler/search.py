@@ -11,6 +11,7 @@ from tilework.compiler.halve import halves
 from tilework.compiler.on_vector import on_vector
 from tilework.compiler.options import Measure, Options
 from tilework.compiler.split import Split, Work, best_split, least_cycles, number, share, split
+from tilework.compiler.steps import StepSearch
 from tilework.compiler.tile_front import OBJECTIVES
 from tilework.compiler.tile_measure import best_measured
 from tilework.errors import CompileError
@@ -26,6 +27,7 @@ class Search:
     def __init__(self, machine: Machine, options: Options, measure: Measure | None) -> None:
         self.machine, self.options, self.measure = machine, options, measure
         self.known: dict[tuple[object, ...], Split | CompileError] = {}
+        self.steps = StepSearch(options, measure, self._found)
 
     def worth(self, both: Group, apart: tuple[Group, ...]) -> bool:
         """Whether the objective likes a group better than those that it stands for, one after another."""
@@ -66,7 +68,7 @@ class Search:
         """The group split and tiled, or its parts. Raises CompileError for a nest of which not even a tile fits."""
         found = self._found(group, machine)
         if not isinstance(found, CompileError):
-            return [found.apply(group)]
+            return self.steps.works(group, machine, found)
         if len(group.nests) == 1:
             raise found
         return [work for half in halves(group) for work in self.works(half, machine)]

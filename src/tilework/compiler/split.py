@@ -6,13 +6,14 @@ are parallel ones: parts write different places, and together all of them. What 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, permutations, product
 from math import ceil, prod
 
 from tilework.compiler.buffers import contraction_operands, plan_buffers
 from tilework.compiler.group import Group
+from tilework.compiler.partial import cut_along
 from tilework.compiler.pieces import loop_of
 from tilework.compiler.tile import Tiling, tile
 from tilework.compiler.tile_front import OBJECTIVES, SLACK
@@ -37,12 +38,16 @@ class Part:
 
 @dataclass(frozen=True)
 class Work:
-    """A group on the cores: part k, for core k, of a grid by `cut`, which may be one part that is the whole group."""
+    """A group on the cores: part k, for core k, of a grid by `cut`, which may be one part that is the whole group.
+
+    A group may be one of the two steps that compute the `whole` one (see `partial`).
+    """
 
     group: Group
     cut: Cut
     parts: tuple[Part, ...]
     slots: int = 2
+    whole: Group | None = None
 
     @property
     def chunks(self) -> int:
@@ -58,9 +63,21 @@ class Work:
         return first
 
     def __str__(self) -> str:
-        cut = f"{' x '.join(f'{parts} parts of {loop}' for loop, parts in self.cut)} | " if self.cut else ""
+        cuts = [f"{parts} parts of {cut_along(loop, self.whole)}" for loop, parts in self.cut]
+        cut = f"{' x '.join(cuts)} | " if cuts else ""
         through = f"weight through SRAM in {self.chunks} | " if self.chunks else ""
         return f"{self.group.name}: {cut}{through}{self.parts[0].tiling}\n"
+
+
+def layers(works: Iterable[Work]) -> list[tuple[Work, ...]]:
+    """The works of each layer: one, or the steps of a group."""
+    found: list[tuple[Work, ...]] = []
+    for work in works:
+        if found and work.whole and work.whole is found[-1][-1].whole:
+            found[-1] = (*found[-1], work)
+        else:
+            found.append((work,))
+    return found
 
 
 @dataclass(frozen=True)
@@ -166,6 +183,11 @@ def best_split(group: Group, machine: Machine, cores: int, mode: str, objective:
     bound = min(option.cycles for option in options)
     best = OBJECTIVES[objective].best([made.cycles for made in found], [made.cost for made in found], bound)
     return found[best].split
+
+
+def floor_cycles(group: Group, machine: Machine, cores: int, mode: str) -> float:
+    """What no split of a group can beat."""
+    return min(option.cycles for option in _options(group, machine, cores, mode))
 
 
 def _options(group: Group, machine: Machine, cores: int, mode: str) -> list[_Option]:

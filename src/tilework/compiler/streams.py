@@ -11,13 +11,14 @@ from tilework.compiler.ahead import Home, ending, homes
 from tilework.compiler.array_bound import array_cycles
 from tilework.compiler.bounds import ahead_bytes, communication_bytes
 from tilework.compiler.footprint import barriers
+from tilework.compiler.group import Group
 from tilework.compiler.layout import Ring
 from tilework.compiler.lower import BARRIER, Code
 from tilework.compiler.memory import DramMap
 from tilework.compiler.mover import mover, repeat, rings
 from tilework.compiler.relocate import Relocator
 from tilework.compiler.resident import rest
-from tilework.compiler.split import Part, Work
+from tilework.compiler.split import Part, Work, layers
 from tilework.isa.instruction import Instruction
 from tilework.isa.program import Layer, Stream
 from tilework.machine.machine import Machine
@@ -80,26 +81,25 @@ def _joined(
 
 
 def _layers(works: Sequence[Work], codes: list[list[list[Instruction]]], machine: Machine) -> tuple[Layer, ...]:
-    names = _names(works)
+    every = layers(works)
+    groups = [steps[0].whole or steps[0].group for steps in every]
+    places = [0, *accumulate(map(len, every))]
+    names = _names(groups)
     ends = [[0, *accumulate(map(len, code))] for code in codes]
     bounds: dict[object, tuple[int, int, float]] = {}
-    layers: list[Layer] = []
-    for place, work in enumerate(works):
-        group = work.group
+    found: list[Layer] = []
+    for number, (group, steps) in enumerate(zip(groups, every, strict=True)):
         if group.shape not in bounds:
-            bounds[group.shape] = (
-                group.compulsory_bytes,
-                communication_bytes(group, machine),
-                array_cycles(work, machine),
-            )
-        first, *others = [(end[place], end[place + 1]) for end in ends]
+            array = array_cycles(steps[0], machine)
+            bounds[group.shape] = group.compulsory_bytes, communication_bytes(group, machine), array
+        first, *others = [(end[places[number]], end[places[number + 1]]) for end in ends]
         once, again, array = bounds[group.shape]
         skipped = group.macs - group.needed_macs if group.blocks.skipped else 0
-        ahead = ahead_bytes(group, works[place - 1].group) if place else 0
-        layers.append(
-            Layer(names[place], group.operation, *first, group.macs, once, tuple(others), again, skipped, ahead, array)
+        ahead = ahead_bytes(group, groups[number - 1]) if number else 0
+        found.append(
+            Layer(names[number], group.operation, *first, group.macs, once, tuple(others), again, skipped, ahead, array)
         )
-    return tuple(layers)
+    return tuple(found)
 
 
 def _packed(dram: DramMap) -> dict[tuple[int, int], dict[int, int]]:
@@ -110,11 +110,11 @@ def _packed(dram: DramMap) -> dict[tuple[int, int], dict[int, int]]:
     return found
 
 
-def _names(works: Sequence[Work]) -> list[str]:
+def _names(groups: Sequence[Group]) -> list[str]:
     """The nodes of each group; where a node alone makes several groups, also which of them this is."""
-    total, seen, names = Counter(work.group.nodes for work in works), Counter[tuple[str, ...]](), []
-    for work in works:
-        nodes = work.group.nodes
+    total, seen, names = Counter(group.nodes for group in groups), Counter[tuple[str, ...]](), []
+    for group in groups:
+        nodes = group.nodes
         seen[nodes] += 1
         names.append("+".join(nodes) + (f" {seen[nodes]}/{total[nodes]}" if total[nodes] > 1 else ""))
     return names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate
 
@@ -9,15 +10,17 @@ from tilework.compiler.buffers import whole_words
 from tilework.compiler.chain_part import pieces_of
 from tilework.compiler.group import Group
 from tilework.compiler.layout import Frame
-from tilework.compiler.memory import align
+from tilework.compiler.memory import align, map_dram
 from tilework.compiler.options import Measure
 from tilework.compiler.relocate import whole_code
-from tilework.compiler.split import Part, least_cycles
+from tilework.compiler.split import Part, Work, least_cycles
+from tilework.compiler.streams import lower_all
 from tilework.compiler.tile import Tiling
 from tilework.compiler.tile_front import OBJECTIVES
 from tilework.isa.instruction import Instruction
 from tilework.isa.program import Program
 from tilework.machine.machine import Machine
+from tilework.network.graph import Graph, Tensor
 
 ENOUGH = 1.02  # times what no tiling beats that moves as much: less can hardly be gained
 
@@ -69,3 +72,18 @@ def program_of(part: Part, machine: Machine) -> Program:
     packed = {index: plain[b.access.tensor] for index, b in enumerate(buffers) if b.packed}
     code = whole_code(part, plain, packed)
     return Program(group.name, machine, (*code, Instruction("end")))
+
+
+def program_of_works(works: Sequence[Work], machine: Machine) -> Program:
+    """A program of these works alone on all their cores; what is resident lies behind the machine's SRAM."""
+    tensors = {name: tensor for work in works for name, tensor in work.group.tensors.items() if not tensor.is_weight}
+    last = works[-1].group
+    end = machine.sram.capacity_bytes if machine.sram else 0
+    resident = {}
+    for name in dict.fromkeys(name for work in works for name in sorted(work.group.resident)):
+        resident[name] = end
+        end += align(tensors[name].size_bytes)
+    sources = tuple(Tensor(name, tensor.shape, tensor.dtype, "input") for name, tensor in tensors.items())
+    dram = map_dram(Graph(last.name, sources, (), (last.output.tensor,)), works, reuse=False, resident=resident)
+    (first, *others), layers = lower_all(works, dram, machine)
+    return Program(last.name, machine, first.instructions, layers=layers, others=tuple(others))

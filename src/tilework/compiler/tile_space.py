@@ -76,14 +76,7 @@ class Space:
         main = self.group.main
         if main.update == "=":
             return ()
-        tied = {
-            name
-            for access in main.reads
-            for place, axis in enumerate(access.index)
-            if access.pad is not None and len(axis.terms) > 1 and not self._inside(access, place)
-            for name, _ in axis.terms
-        }
-        tied |= {name for nest in self.group.nests[1:] for name in nest.extents}
+        tied = self.group.tied(self.extents) | {name for nest in self.group.nests[1:] for name in nest.extents}
         loops = [(extent, name) for name, extent in main.reduction_loops if name not in tied and extent > 1]
         free = [(extent, name) for extent, name in loops if grain(self.group, name) < extent]
         longest = [name for _, name in sorted(free, reverse=True)]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Any
 
+from tilework.compiler.split import Work
 from tilework.cost.characters import visible
 from tilework.isa.instruction import Instruction
 from tilework.isa.program import Program
@@ -28,16 +29,20 @@ class Lines:
 
 
 def nests(subject: Subject) -> dict[str, Any]:
-    """For each node the lines of its nests, for each layer those of its group's nests and of its tiling."""
+    """For each node the lines of its nests, for each layer those of its nests and of its tiling."""
     lines = Lines()
     graph, compilation = subject.graph, subject.executable.compilation if subject.executable else None
-    works = compilation.works if compilation else ()
+    layers = compilation.layers if compilation else ()
     return {
         "nodes": [[lines.number(visible(str(nest))) for nest in graph.nests(node)] for node in graph.nodes],
-        "groups": [[lines.number(visible(str(nest))) for nest in work.group.nests] for work in works],
-        "tilings": [lines.number(visible(str(work).strip().partition(": ")[2])) for work in works],
+        "groups": [[lines.number(visible(str(n))) for work in works for n in work.group.nests] for works in layers],
+        "tilings": [lines.number(visible(" | then ".join(map(_tiling, works)))) for works in layers],
         "lines": lines.texts,
     }
+
+
+def _tiling(work: Work) -> str:
+    return str(work).strip().partition(": ")[2]
 
 
 def streams(programs: Sequence[Program]) -> list[tuple[int, str, int, int]]:

@@ -57,8 +57,8 @@ class Subject:
         if self.executable is None or self.executable.compilation is None:
             return {}
         found: dict[str, int] = {}
-        for number, work in enumerate(self.executable.compilation.works):
-            for name in work.group.nodes:
+        for number, works in enumerate(self.executable.compilation.layers):
+            for name in works[0].group.nodes:
                 found.setdefault(name, number)
         hosts = self.on_host
         readers: dict[str, int] = {}
