@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from tilework.compiler.buffers import plan_buffers
@@ -18,6 +18,8 @@ from tilework.errors import CompileError
 from tilework.machine.machine import Machine
 from tilework.network.nest import CONTRACTION
 
+Way = Callable[[Group], Group | None]  # how a group may be changed; None where it can't be
+
 ENOUGH = 1.02  # of the compulsory bytes or the least time: less can hardly be gained
 
 
@@ -28,6 +30,7 @@ class Search:
         self.machine, self.options, self.measure = machine, options, measure
         self.known: dict[tuple[object, ...], Split | CompileError] = {}
         self.steps = StepSearch(options, measure, self._found)
+        self.ways: dict[tuple[object, ...], Way] = {}
 
     def worth(self, both: Group, apart: tuple[Group, ...]) -> bool:
         """Whether the objective likes a group better than those that it stands for, one after another."""
@@ -42,27 +45,32 @@ class Search:
     def better(self, group: Group) -> Group:
         """The group as it is, or on the vector unit alone, or with its operands swapped, whichever the objective likes
         best."""
+        if group.shape not in self.ways:
+            self.ways[group.shape] = self._way(group)
+        return self.ways[group.shape](group) or group
+
+    def _way(self, group: Group) -> Way:
         first = self._found(group, self.machine)
         if group.main.kind != CONTRACTION or isinstance(first, CompileError):
-            return group
-        found = [(group, first)]
-        for other in self._others(group, first):
+            return _as_it_is
+        found: list[tuple[Way, Group, Split]] = [(_as_it_is, group, first)]
+        for way, other in self._others(group, first):
             split = self._found(other, self.machine)
             if not isinstance(split, CompileError):
-                found.append((other, split))
-        cycles = [split.tiling.cycles for _, split in found]
-        cost = [_cost(split) for _, split in found]
-        bound = min(least_cycles(other, self.machine, split.cut) for other, split in found)
+                found.append((way, other, split))
+        cycles = [split.tiling.cycles for *_, split in found]
+        cost = [_cost(split) for *_, split in found]
+        bound = min(least_cycles(other, self.machine, split.cut) for _, other, split in found)
         return found[OBJECTIVES[self.options.objective].best(cycles, cost, bound)][0]
 
-    def _others(self, group: Group, found: Split) -> Iterator[Group]:
+    def _others(self, group: Group, found: Split) -> Iterator[tuple[Way, Group]]:
         """The group on the vector unit, and with its operands swapped, if it might be quicker so; swapped also where
         some of its bytes move more than once as it is."""
         again = found.tiling.dram_bytes * number(found.cut) > ENOUGH * group.compulsory_bytes
-        swapped = None if group.blocks.kept else replace(group, swapped=True)
-        for other, tried in ((on_vector(group), False), (swapped, again)):
+        for way, tried in ((on_vector, False), (_swapped, again)):
+            other = way(group)
             if other and (tried or ENOUGH * least_cycles(other, self.machine, found.cut) < found.tiling.cycles):
-                yield other
+                yield way, other
 
     def works(self, group: Group, machine: Machine) -> list[Work]:
         """The group split and tiled, or its parts. Raises CompileError for a nest of which not even a tile fits."""
@@ -91,6 +99,14 @@ class Search:
             return replace(found, tiling=best_measured(part, found.tiling, seen, objective, self.measure))
         except CompileError as error:
             return error
+
+
+def _as_it_is(group: Group) -> Group | None:
+    return group
+
+
+def _swapped(group: Group) -> Group | None:
+    return None if group.blocks.kept else replace(group, swapped=True)
 
 
 def _cost(split: Split) -> float:
