@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -11,12 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tilework.compiler.chain import assemble, linked, strips
-from tilework.compiler.chain_part import ChainPart
+from tilework.compiler.chain import assemble, linked
+from tilework.compiler.chain_configs import Configs
+from tilework.compiler.chain_part import CHANNELS, ChainPart, Config
+from tilework.compiler.chain_search import ChainSearch
+from tilework.compiler.chain_send import with_copies
+from tilework.compiler.chain_strips import strips
 from tilework.compiler.fuse import fuse
 from tilework.compiler.group import Group
+from tilework.compiler.on_vector import on_vector
 from tilework.compiler.options import Measured, Options
 from tilework.compiler.pipeline import Compilation, compile_graph
+from tilework.compiler.split import Work
 from tilework.errors import NetworkError
 from tilework.executable import compile_network, measure
 from tilework.frontend.weight_files import seeded
@@ -184,6 +191,36 @@ r = relu(a)
 y = conv2d(r, d, c, groups={channels}, stride=[1,2], padding=[1,1])
 output y
 """
+
+
+WAYS = [  # a batch, strips, rows, turns, buffers, places for weights
+    *((1, 6, 1, 1, 2, 2), (2, 6, 2, 1, 2, 2), (1, 4, 4, 1, 2, 2), (2, 3, 16, 1, 2, 2), (1, 6, 16, 1, 2, 2)),
+    *((1, 3, 1, 2, 1, 2), (1, 5, 2, 1, 2, 2), (2, 4, 1, 1, 2, 1), (1, 2, 3, 2, 2, 2)),
+]
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_to_walk_strips_of_channels(
+    way: tuple[int, ...], swapped: bool, small: Callable[..., Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By rows or by whole maps, on the vector unit or after a copy to the WRAM."""
+    batch, *form, copies = way
+    config = Config(*form, CHANNELS, copies)
+
+    def ways(search: ChainSearch, works: Sequence[Work]) -> list[tuple[Group, ...]]:
+        *others, last = straight = tuple(replace(work.group, swapped=False) for work in works)
+        return [straight, with_copies([*others, replace(last, swapped=True) if swapped else on_vector(last) or last])]
+
+    def hopeful(configs: Configs, groups: Sequence[Group], apart: float) -> list[Config]:
+        return [config] * any(group.swapped or group.on_lanes for group in groups)
+
+    monkeypatch.setattr(ChainSearch, "_ways", ways)
+    monkeypatch.setattr(Configs, "hopeful", hopeful)
+    graph = parse_graph(WIDE.format(batch=batch, channels=24))
+    compilation = chained(graph, small(1 << 16, 1 << 16))
+    assert [str(config) in str(chain.tiling) for chain in chains_of(compilation)] == [True]
+    assert_right(graph, compilation.program)
 
 
 @pytest.mark.parametrize("batch", [1, 2])

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tilework.compiler.chain import assemble
+from tilework.compiler.chain_beats import walk
 from tilework.compiler.chain_memory import Layout
-from tilework.compiler.chain_steps import Planner, runs
+from tilework.compiler.chain_steps import Planner
 from tilework.compiler.fuse import fuse
 from tilework.network.graph_text import parse_graph
 
@@ -31,7 +32,9 @@ def test_a_hand_worked_chain() -> None:
     assert [step.work[0].get(0) for step in steps] == [(0, 2), (2, 3), (3, 4), (4, 5), None]
     assert [step.fresh[0].get("x") for step in steps] == [(-1, 3), (3, 4), (4, 5), (5, 6), None]
     assert [step.base["y"] for step in steps] == [-1, 0, 1, 2, 3]
-    assert [(run.step.number, run.count) for run in runs(steps)] == [(0, 1), (1, 2), (3, 1), (4, 1)]
+    (found,) = walk([Layout(chain, 1, 1)])
+    numbers = [[entry.step.number for (entry,) in run.beats if entry] for run in found]
+    assert numbers == [[0], [1, 2], [3], [4]]
     assert Layout(chain, 1, 1).rows == {"y": 3, "z": 1, "x": 4}
 
 

@@ -130,6 +130,8 @@ def grain(group: Group, loop: str) -> int:
 
 def unit_of(group: Group, place: int) -> str:
     """The unit that computes a group's nest at a place."""
+    if group.sends:
+        return "load"
     return "matrix" if place == 0 and group.contracts else "vector"
 
 
@@ -195,7 +197,7 @@ def _buffer(group: Group, draft: tuple[str, Access, bool, list[int]], main: tupl
     far = main[1:] if loaded and users[0] == 0 and group.contracts else ()
     constant = group.tensors[access.tensor].is_weight and access.pad is None
     packed = loaded and constant and access in (main[:1] if group.swapped else main[1:])
-    memory = "wram" if access in far else "nram"
+    memory = "wram" if access in far or (stored and group.sends) else "nram"
     chain = ["load"] if loaded else []
     for user in users:
         unit = unit_of(group, user)

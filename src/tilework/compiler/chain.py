@@ -12,9 +12,8 @@ from functools import cached_property
 from math import prod
 
 from tilework.compiler.axes import axis_order, axis_strides
-from tilework.compiler.buffers import Buffer, Plan, contraction_operands, plan_buffers
+from tilework.compiler.buffers import Buffer, Plan, plan_buffers
 from tilework.compiler.group import Group
-from tilework.compiler.split import pieces
 from tilework.isa.instruction import DTYPES
 from tilework.network.graph import Tensor
 from tilework.network.nest import Access, Affine
@@ -22,7 +21,7 @@ from tilework.network.nest import Access, Affine
 
 @dataclass(frozen=True)
 class Band:
-    """An activation of which a chain holds some rows on chip, or the whole as one row where `axis` is None.
+    """An activation of which a chain holds some rows in a memory on chip, or the whole as one row where `axis` is None.
 
     Stage `made_by` computes it, or it is loaded. `box` has for each axis the lowest place that is read or written and
     how many places there are; what lies outside the tensor holds `pad`. The last stage's result is `stored`. `again`:
@@ -36,6 +35,7 @@ class Band:
     pad: float
     stored: bool
     again: bool
+    memory: str = "nram"
 
     @property
     def rows(self) -> tuple[int, int]:
@@ -93,7 +93,7 @@ class Stage:
 
     def part(self, rows: int) -> Group:
         """The group with so many rows."""
-        return _cut(self.group, self.loop, 0, rows) if self.loop and rows != self.rows else self.group
+        return cut(self.group, self.loop, 0, rows) if self.loop and rows != self.rows else self.group
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Chain:
 
     def stays(self, buffer: Buffer) -> bool:
         """Whether a buffer of a stage is loaded once and stays; if not, a loaded one is a view of a band."""
-        return buffer.loaded and not (buffer.memory == "nram" and buffer.access.tensor in self.bands)
+        return buffer.loaded and not _in_band(buffer, self.bands)
 
 
 def linked(groups: Sequence[Group], readers: Mapping[str, int]) -> bool:
@@ -138,50 +138,7 @@ def assemble(groups: Sequence[Group]) -> Chain | None:
     return Chain(stages, bands, repeats)
 
 
-def strips(groups: Sequence[Group], axis: int, parts: int, own: bool = False) -> list[tuple[Group, ...]]:
-    """A chain's groups cut into parts along an axis of the last one's output. A part's groups compute whatever the next
-    ones read, so that parts need nothing of each other. No parts where a group needs all of another's result, or none
-    of it, or, unless parts have their `own` weights, where these are not the same for all."""
-    output = groups[-1].output.index
-    loop = _cut_loop(groups[-1], axis) if axis < len(output) else None
-    if loop is None or groups[-1].extents[loop] < parts:
-        return []
-    found = [_strip(groups, loop, *piece, own) for piece in pieces(groups[-1].extents[loop], parts)]
-    return [part for part in found if part] if all(found) else []
-
-
-def _strip(groups: Sequence[Group], loop: str, start: int, size: int, own: bool) -> tuple[Group, ...] | None:
-    if not own and _weighs(groups[-1], loop):
-        return None
-    cut = [_cut(groups[-1], loop, start, size)]
-    loops = [loop]
-    for group in reversed(groups[:-1]):
-        name = group.output.tensor
-        reads = [(g, a, _axis(a, loop)) for g, loop in zip(cut, loops, strict=True) for _, a in g.external_reads]
-        found = [
-            (axis, a.index[axis].bounds(g.extents)) for g, a, axis in reads if a.tensor == name and axis is not None
-        ]
-        axes = {axis for axis, _ in found}
-        inner = _cut_loop(group, min(axes)) if len(axes) == 1 else None
-        if inner is None or len(found) < sum(a.tensor == name for _, a, _ in reads):
-            return None
-        low = max(0, min(low for _, (low, _) in found))
-        size = min(max(high for _, (_, high) in found) + 1, group.extents[inner]) - low
-        if size < 1 or (not own and _weighs(group, inner)):
-            return None
-        cut.insert(0, _cut(group, inner, low, size))
-        loops.insert(0, inner)
-    return tuple(cut)
-
-
-def _weighs(group: Group, loop: str) -> bool:
-    """Whether what a group loads once is not the same for all iterations of a loop."""
-    weights = [a for _, a in group.external_reads if group.tensors[a.tensor].is_weight]
-    held = contraction_operands(group)[1:] if group.contracts else ()
-    return any(loop in access.loops() for access in (*weights, *held))
-
-
-def _cut(group: Group, loop: str, start: int, size: int) -> Group:
+def cut(group: Group, loop: str, start: int, size: int) -> Group:
     """The group with `size` iterations of a loop, from `start` on."""
     loops = tuple((n, size if n == loop else extent) for n, extent in group.loops)
     return _with_loops(group, loops, {loop: Affine(((loop, 1),), start)})
@@ -216,10 +173,10 @@ def _closed(groups: Sequence[Group], readers: Mapping[str, int]) -> bool:
 
 
 def _batch_loop(group: Group) -> str | None:
-    return _cut_loop(group, 0) if len(group.output.index) > 2 else None
+    return cut_loop(group, 0) if len(group.output.index) > 2 else None
 
 
-def _cut_loop(group: Group, axis: int) -> str | None:
+def cut_loop(group: Group, axis: int) -> str | None:
     """The loop along an axis of a group's output in steps of 1, if the group can do some of its iterations without the
     others; beside it only loops of one iteration."""
     terms = group.output.index[axis].terms
@@ -275,17 +232,17 @@ def _row_loops(groups: Sequence[Group]) -> list[str | None]:
     loops: list[str | None] = [None] * len(groups)
     last = groups[-1].output.index
     if last:
-        loops[-1] = _cut_loop(groups[-1], axis_order(len(last))[len(last) > 2])
+        loops[-1] = cut_loop(groups[-1], axis_order(len(last))[len(last) > 2])
     for place in reversed(range(len(groups) - 1)):
         name = groups[place].output.tensor
         later = range(place + 1, len(groups))
-        axes = {_axis(a, loops[i]) for i in later for _, a in groups[i].external_reads if a.tensor == name}
+        axes = {axis_of(a, loops[i]) for i in later for _, a in groups[i].external_reads if a.tensor == name}
         axis = axes.pop() if len(axes) == 1 else None
-        loops[place] = None if axis is None else _cut_loop(groups[place], axis)
+        loops[place] = None if axis is None else cut_loop(groups[place], axis)
     return loops
 
 
-def _axis(access: Access, loop: str | None) -> int | None:
+def axis_of(access: Access, loop: str | None) -> int | None:
     """The axis of a tensor that a loop moves, if it is one."""
     axes = [place for place, axis in enumerate(access.index) if loop and axis.coefficient(loop)]
     return axes[0] if len(axes) == 1 else None
@@ -294,25 +251,27 @@ def _axis(access: Access, loop: str | None) -> int | None:
 def _bands(stages: Sequence[Stage], moving: set[str]) -> dict[str, Band] | None:
     """The bands, or None where a tensor is padded with different values or its rows are not one behind another."""
     makers = {stage.group.output.tensor: i for i, stage in enumerate(stages)}
-    reads: dict[str, list[tuple[Stage, Access]]] = {name: [] for name in makers}
+    uses: dict[str, list[tuple[Stage, Buffer]]] = {}
+    for stage in stages:
+        uses[stage.group.output.tensor] = [(stage, buffer) for buffer in stage.plan.buffers if buffer.stored]
     for stage in stages:
         for buffer in stage.plan.buffers:
             access = buffer.access
             still = stage.group.tensors[access.tensor].is_weight and not (stage.loop and stage.loop in access.loops())
-            if buffer.loaded and buffer.memory == "nram" and not still:
-                reads.setdefault(access.tensor, []).append((stage, access))
-    bands = {name: _band(name, stages, makers.get(name), found, name in moving) for name, found in reads.items()}
+            if buffer.loaded and (buffer.memory == "nram" or stage.group.swapped) and not still:
+                uses.setdefault(access.tensor, []).append((stage, buffer))
+    bands = {name: _band(name, stages, makers.get(name), found, name in moving) for name, found in uses.items()}
     if any(band is None for band in bands.values()):
         return None
     return {name: band for name, band in bands.items() if band is not None}
 
 
 def _band(
-    name: str, stages: Sequence[Stage], maker: int | None, reads: list[tuple[Stage, Access]], again: bool
+    name: str, stages: Sequence[Stage], maker: int | None, users: list[tuple[Stage, Buffer]], again: bool
 ) -> Band | None:
-    uses = [(stages[maker], stages[maker].group.output)] if maker is not None else []
-    uses += reads
-    axes = {_axis(access, stage.loop) for stage, access in uses}
+    memories = {buffer.memory for _, buffer in users}
+    uses = [(stage, buffer.access) for stage, buffer in users]
+    axes = {axis_of(access, stage.loop) for stage, access in uses}
     axis = axes.pop() if len(axes) == 1 else None
     tensor = uses[0][0].group.tensors[name]
     bounds = [[index.bounds(stage.group.extents) for index in access.index] for stage, access in uses]
@@ -322,10 +281,10 @@ def _band(
     ]
     pads = {a.pad for (_, a), box in zip(uses, bounds, strict=True) if _leaves(box, tensor.shape)}
     outside = [n for place, n in enumerate(sizes) if axis is not None and _outer(place, axis, len(sizes))]
-    if len(pads) > 1 or prod(outside) > 1:
+    if len(pads) > 1 or prod(outside) > 1 or len(memories) > 1:
         return None
-    pad = pads.pop() if pads else None
-    return Band(tensor, axis, maker, tuple(zip(lows, sizes, strict=True)), pad or 0.0, maker == len(stages) - 1, again)
+    pad, box = pads.pop() if pads else None, tuple(zip(lows, sizes, strict=True))
+    return Band(tensor, axis, maker, box, pad or 0.0, maker == len(stages) - 1, again, memories.pop())
 
 
 def _leaves(box: Sequence[tuple[int, int]], shape: tuple[int, ...]) -> bool:
@@ -342,7 +301,13 @@ def _resident(stages: Sequence[Stage], bands: Mapping[str, Band], moving: set[st
     made = {stage.group.output.tensor for stage in stages}
     for stage in stages:
         for buffer in stage.plan.buffers:
-            stays = buffer.loaded and not (buffer.memory == "nram" and buffer.access.tensor in bands)
+            stays = buffer.loaded and not _in_band(buffer, bands)
             if stays and (buffer.access.tensor in made or buffer.access.loops() & ({stage.loop} | moving)):
                 return False
     return True
+
+
+def _in_band(buffer: Buffer, bands: Mapping[str, Band]) -> bool:
+    """Whether a buffer is a view of a band, and not a place of its own for what is loaded once."""
+    name = buffer.access.tensor
+    return name in bands and bands[name].memory == buffer.memory

@@ -32,6 +32,8 @@ def matrix_cycles(group: Group, machine: Machine) -> float:
 def vector_cycles(group: Group, machine: Machine) -> float:
     """Those of all instructions of a group's elementwise nests, and of the last one of its sums and maxima."""
     unit, total = machine.vector, 0
+    if group.sends:
+        return 0.0
     for nest in group.nests[group.contracts :]:
         names = functions(nest)
         rates = [unit.cycles.get(name, 1) for name in (names if nest.update == "=" else names[-1:])]

@@ -4,73 +4,74 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tilework.compiler.chain_memory import Layout, whole
+from tilework.compiler.chain_beats import ENOUGH, Beat, Run, ahead, period, walk
+from tilework.compiler.chain_memory import Layout
 from tilework.compiler.chain_order import Edge, Item, order
-from tilework.compiler.chain_pieces import MAIN, REST, Piece, Pieces, pieces
-from tilework.compiler.chain_steps import Run, Step
-from tilework.compiler.lower import Lowering
+from tilework.compiler.chain_pieces import LOAD, MAIN, REST, Piece, Pieces, pieces
 from tilework.errors import CompileError
 from tilework.isa.instruction import MAX_TOKENS, Instruction
-
-ENOUGH = 6
 
 
 def lower_chain(
     layouts: Sequence[Layout], plain: dict[str, int], packed: dict[int, int], own: bool
 ) -> list[Instruction]:
-    """The instructions of a chain's strips, with a sync between any two; the weights stay from the first to the last,
-    unless each strip has its `own`.
+    """The instructions of a chain's strips; the weights stay from the first to the last, unless each strip has its
+    `own`. Then one follows the other step by step if they are alike; else there is a sync between any two.
 
     `plain` gives the DRAM address of each tensor, `packed` that of each packed buffer, the stages' buffers numbered one
     after another. Raises CompileError where it needs too many tokens or an instruction too many loops.
     """
-    strips = []
-    for number, layout in enumerate(layouts):
-        before = number * sum(len(stage.plan.buffers) for stage in layout.chain.stages)
-        mine = {index - before: address for index, address in packed.items()} if own else packed
-        strips.append(_Strip(layout, plain, mine, own or number == 0).code())
-    first, *others = strips
+    alike = own and all(layout.geometry == layouts[0].geometry for layout in layouts)
+    walks = [list(layouts)] if alike else [[layout] for layout in layouts]
+    codes = [_Walk(strips, plain, packed, own, own or not number).code() for number, strips in enumerate(walks)]
+    first, *others = codes
     return [*first, *(instruction for code in others for instruction in (Instruction("sync"), *code))]
 
 
-class _Strip:
-    def __init__(self, layout: Layout, plain: dict[str, int], packed: dict[int, int], first: bool) -> None:
-        self.layout, self.chain, self.plain, self.packed = layout, layout.chain, plain, packed
-        self.pieces, self.does = pieces(layout), Pieces(layout, plain)
+class _Walk:
+    """The code of strips whose bands lie in the same places; `loads` says whether they load what stays."""
+
+    def __init__(
+        self, layouts: Sequence[Layout], plain: dict[str, int], packed: dict[int, int], own: bool, loads: bool
+    ) -> None:
+        self.layouts, self.repeats = layouts, layouts[0].chain.repeats
+        self.pieces = pieces(layouts[0])
+        self.does = [Pieces(layout, plain, packed, own) for layout in layouts]
+        self.runs, self.period = walk(layouts), period(layouts[0])
+        first = layouts[0]
+        self.early = ahead(self.runs[0], max(first.lags.values())) if first.copies > 1 and self.repeats == 1 else {}
         self.edges = self._order()
-        stages = range(len(self.chain.stages))
-        self.arrivals = [(place, unit) for place in stages for unit in layout.resident_units(place)] if first else []
-        if len(self.edges) + len(self.arrivals) > MAX_TOKENS:
+        stages = range(len(layouts[0].chain.stages) if loads else 0)
+        self.holds = [(place, unit) for place in stages for unit in layouts[0].resident_units(place)]
+        if len(self.edges) + 2 * len(self.holds) > MAX_TOKENS:
             raise CompileError(
-                f"a chain of {len(stages)} groups must need at most {MAX_TOKENS} tokens; make it shorter"
+                f"a chain of {len(layouts[0].chain.stages)} groups must need at most {MAX_TOKENS} tokens; "
+                "make it shorter"
             )
         self.out: list[Instruction] = []
 
     def _order(self) -> list[Edge]:
-        """From a few steps of each run, as many as it has or as can differ in what came before them."""
-        steps: list[Step] = []
-        for run in self.layout.runs:
-            steps += self.layout.steps[run.step.number :][: min(run.count, ENOUGH - run.count % 2)]
-        steps += steps[:ENOUGH] if self.chain.repeats > 1 else []
-        known: dict[object, list[Item]] = {}
-        for step in steps:
-            if step.number not in known:
-                known[step.number] = [self.does.item(piece, step) for piece in self.pieces]
-        return order([known[step.number] for step in steps])
+        """From a few beats of each run, as many as it has or as can differ in what came before them."""
+        beats: list[Beat] = []
+        for runs in self.runs:
+            once = [beat for run in runs if run.strip < ENOUGH for beat in run.sample(self.period)]
+            beats += once + once[: 2 * ENOUGH * (self.repeats > 1)]
+        keys = [tuple(entry and entry.key for entry in beat) for beat in beats]
+        known = {key: [self.item(piece, beat) for piece in self.pieces] for key, beat in zip(keys, beats, strict=True)}
+        return order([known[key] for key in keys])
+
+    def item(self, piece: Piece, beat: Beat) -> Item:
+        entry = beat[piece.lag]
+        return self.does[entry.strip].item(piece, entry.step) if entry else Item(piece.unit)
 
     def code(self) -> list[Instruction]:
         for token, edge in enumerate(self.edges):
             self.signal("post", self.pieces[edge.source].unit, token, edge.later)
-        if self.chain.repeats > 1:
-            for place in dict(self.arrivals):
-                self.bring(place)
-            for token, (_, unit) in enumerate(self.arrivals, len(self.edges)):
-                self.signal("wait", unit, token)
-            self.out.append(Instruction("loop", count=self.chain.repeats))
-        for run in self.layout.runs:
-            self.run(run)
-        if self.chain.repeats > 1:
-            self.out.append(Instruction("endloop"))
+        for strip, runs in enumerate(self.runs):
+            if self.repeats > 1:
+                self.repeat(strip, runs)
+            for number, run in enumerate(runs if self.repeats == 1 else ()):
+                self.run(run, self.early.get(number))
         for token, edge in enumerate(self.edges):
             self.signal("wait", self.pieces[edge.target].unit, token, edge.later)
         return self.out
@@ -78,45 +79,90 @@ class _Strip:
     def signal(self, mnemonic: str, unit: str, token: int, times: int = 1) -> None:
         self.out += [Instruction(mnemonic, unit=unit, token=token)] * times
 
-    def run(self, run: Run) -> None:
-        """A step, or a loop of equal ones; in the first step each stage's weights come just before its first work."""
-        loops = [False] * (self.chain.repeats > 1) + [True] * (run.count > 1)
-        if run.count > 1:
-            self.out.append(Instruction("loop", count=run.count))
-        seen: set[tuple[int, str]] = set()
+    def repeat(self, strip: int, runs: Sequence[Run]) -> None:
+        """A strip for each place along the first axis, between its loads of what stays and the last use of that."""
+        self.bring(strip)
+        for place, unit in self.holds:
+            self.arrive(place, unit)
+        self.out.append(Instruction("loop", count=self.repeats))
+        for run in runs:
+            self.run(run)
+        self.out.append(Instruction("endloop"))
+        for place, unit in self.holds:
+            self.leave(place, unit, strip)
+
+    def run(self, run: Run, coming: int | None = None) -> None:
+        """A beat, or a loop of equal ones, and the loads for a strip that is `coming`: after the first piece but loads,
+        so that control is not held up by a full queue, or after the loop, or after the loads of an earlier strip."""
+        beat, count = run.beats[0], len(run.beats)
+        loops = [False] * (self.repeats > 1) + [True] * (count > 1)
+        if count > 1:
+            self.out.append(Instruction("loop", count=count))
+        amid = count == 1 and not any(e and e.begins and e.strip not in self.early.values() for e in beat)
         for number, piece in enumerate(self.pieces):
-            if run.first and self.chain.repeats == 1:
-                self.arrive(piece, seen)
+            entry = beat[piece.lag]
+            if entry and entry.begins:
+                self.begin(number, entry.strip)
             for token, edge in enumerate(self.edges):
                 if edge.target == number:
                     self.signal("wait", piece.unit, token)
-            self.out += self.does.code(piece, run.step, loops)
+            if entry:
+                self.out += self.does[entry.strip].code(piece, entry.step, loops)
             for token, edge in enumerate(self.edges):
                 if edge.source == number:
                     self.signal("post", piece.unit, token)
-        if run.count > 1:
+            if entry and entry.ends:
+                self.end(number, entry.strip)
+            if coming is not None and amid and piece.kind != LOAD:
+                self.bring(coming)
+                coming = None
+        if count > 1:
             self.out.append(Instruction("endloop"))
+        if coming is not None:
+            self.bring(coming)
 
-    def arrive(self, piece: Piece, seen: set[tuple[int, str]]) -> None:
-        """What a stage loads once, before its first piece; each unit waits for it before its own first piece."""
-        place = self.chain.bands[piece.band].made_by
-        if place is None or place not in dict(self.arrivals) or piece.kind not in (MAIN, REST):
-            return
-        if not any(stage == place for stage, _ in seen):
-            self.bring(place)
-        if (place, piece.unit) in self.arrivals and (place, piece.unit) not in seen:
-            self.signal("wait", piece.unit, len(self.edges) + self.arrivals.index((place, piece.unit)))
-        seen.add((place, piece.unit))
+    def bring(self, strip: int) -> None:
+        """Load all that stays for a strip."""
+        for place in dict(self.holds):
+            self.hold(place, strip)
 
-    def bring(self, place: int) -> None:
+    def begin(self, number: int, strip: int) -> None:
+        """What a stage loads once, before its first piece, unless it came while another strip was computed; each unit
+        waits for it before its own first piece."""
+        place, unit, users = self.users(number)
+        if users and users[0] == number and strip not in self.early.values():
+            self.hold(place, strip)
+        if number == next((n for n in users if self.pieces[n].unit == unit), None):
+            self.arrive(place, unit)
+
+    def end(self, number: int, strip: int) -> None:
+        """After a unit's last piece of a strip for a stage another strip's weights may come."""
+        place, unit, users = self.users(number)
+        if number == max((n for n in users if self.pieces[n].unit == unit), default=None):
+            self.leave(place, unit, strip)
+
+    def users(self, number: int) -> tuple[int, str, list[int]]:
+        """A piece's stage and unit, and the stage's pieces that use what it loads once; none for a load."""
+        bands, piece = self.layouts[0].chain.bands, self.pieces[number]
+        place = bands[piece.band].made_by
+        if place is None:
+            return -1, piece.unit, []
+        same = [n for n, p in enumerate(self.pieces) if p.band == piece.band and p.kind in (MAIN, REST)]
+        return place, piece.unit, [n for n in same if (place, self.pieces[n].unit) in self.holds]
+
+    def hold(self, place: int, strip: int) -> None:
         """Load what a stage loads once, and tell the units that use it."""
-        first = sum(len(stage.plan.buffers) for stage in self.chain.stages[:place])
-        stage, frames = self.chain.stages[place], self.layout.resident[place]
-        packed = {index: self.packed.get(first + index, 0) for index in frames}
-        loader = Lowering(stage.group, whole(stage.plan), list(frames.values()), self.plain, packed)
-        for frame in frames.values():
-            loader.load(frame, ())
-        self.out += loader.out
-        for token, (stage_of, _) in enumerate(self.arrivals, len(self.edges)):
-            if stage_of == place:
-                self.signal("post", "load", token)
+        layout, first = self.layouts[strip], len(self.edges)
+        tokens = [first + n for n, (stage, _) in enumerate(self.holds) if stage == place]
+        for token in tokens if strip >= layout.copies else ():
+            self.signal("wait", "load", token + len(self.holds))
+        self.out += self.does[strip].hold(place)
+        for token in tokens:
+            self.signal("post", "load", token)
+
+    def arrive(self, place: int, unit: str) -> None:
+        self.signal("wait", unit, len(self.edges) + self.holds.index((place, unit)))
+
+    def leave(self, place: int, unit: str, strip: int) -> None:
+        if strip + self.layouts[strip].copies < len(self.layouts):
+            self.signal("post", unit, len(self.edges) + len(self.holds) + self.holds.index((place, unit)))

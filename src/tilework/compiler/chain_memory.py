@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from tilework.compiler.buffers import Buffer, Plan
 from tilework.compiler.chain import Band, Chain, Stage
-from tilework.compiler.chain_steps import Planner, Rows, Step, runs
+from tilework.compiler.chain_lags import lags, readers_of
+from tilework.compiler.chain_steps import Planner, Rows, Step
 from tilework.compiler.group import Group
 from tilework.compiler.layout import Frame
 from tilework.compiler.tile import Tiling
@@ -18,27 +21,72 @@ def whole(plan: Plan) -> Tiling:
     return Tiling((), {}, 0, levels, slots, cycles=0.0, considered=0, plan=plan)
 
 
+class Strip(NamedTuple):
+    """Which strip of a chain it is, the number of its first step among those of all, and what all load alike."""
+
+    number: int = 0
+    first: int = 0
+    shared: frozenset[str] = frozenset()
+
+
+ONLY = Strip()
+
+
 class Layout:
     """A chain in steps of `turns` turns, of `height` rows of its output each, with the addresses on chip.
 
-    A band has a buffer, or two that take turns from step to step, so that rows of the next step may come while those of
-    this one are being read; `slots` says how many. With `most` only so many steps are looked at.
+    A band has `slots` buffers that take turns from step to step, so that rows of the next step may come while those of
+    this one are being read, or more where a reader's lag is larger than the maker's; with one there are no lags. What a
+    stage loads once has a place for it, or several that take turns from strip to strip. With `most` only so many steps
+    are looked at.
     """
 
-    def __init__(self, chain: Chain, height: int, turns: int, slots: int = 1, most: int | None = None) -> None:
-        self.chain, self.height, self.turns = chain, height, turns
+    def __init__(
+        self,
+        chain: Chain,
+        height: int,
+        turns: int,
+        slots: int = 1,
+        copies: int = 1,
+        strip: Strip = ONLY,
+        most: int | None = None,
+    ) -> None:
+        self.chain, self.height, self.turns, self.copies, self.strip = chain, height, turns, copies, strip
         self.steps = Planner(chain, height, turns).steps(most)
-        self.runs = runs(self.steps)
         self.rows = _rows(self.steps)
         self.top = {"nram": 0, "wram": 0}
+        several = slots > 1 and (len(self.steps) > 1 or copies > 1)
+        self.lags = lags(chain) if several else dict.fromkeys(chain.bands, 0)
         self.resident = [
             {i: self._resident(stage, i) for i, buffer in enumerate(stage.plan.buffers) if chain.stays(buffer)}
             for stage in chain.stages
         ]
-        self.slots = {n: 1 if band.axis is None or len(self.steps) == 1 else slots for n, band in chain.bands.items()}
-        self.base = {n: self._take("nram", self.slots[n] * self.band_bytes(n)) for n in self.rows}
+        makers = {name: [] if band.made_by is None else [band.made_by] for name, band in chain.bands.items()}
+        readers = {name: makers[name] + places for name, places in readers_of(chain).items()}
+        self.late = {name: max(self.lag(place) for place in places) for name, places in readers.items()}
+        self.slots = {
+            name: max(slots, 1 + self.late[name] - self.lags[name])
+            if several and band.axis is not None and not self.shares(name)
+            else 1
+            for name, band in chain.bands.items()
+        }
+        self.base = {n: self._take(chain.bands[n].memory, self.slots[n] * self.band_bytes(n)) for n in self.rows}
         self._parts: dict[tuple[int, int], Group] = {}
         self.tiles = [self._tiles(place) for place in range(len(chain.stages))]
+
+    def shares(self, name: str) -> bool:
+        """Whether the first strip loads all of a band, and the others find it there."""
+        return len(self.steps) == 1 and name in self.strip.shared
+
+    def lag(self, place: int) -> int:
+        """Of a stage."""
+        return self.lags[self.chain.stages[place].group.output.tensor]
+
+    @property
+    def geometry(self) -> object:
+        """What strips have in common that one token can order."""
+        rows = [(name, band.row_bytes, self.rows.get(name)) for name, band in self.chain.bands.items()]
+        return self.base, self.slots, self.lags, rows, self.tiles, self.top
 
     def band_bytes(self, name: str) -> int:
         """Of one buffer of a band."""
@@ -51,7 +99,9 @@ class Layout:
 
     def _resident(self, stage: Stage, index: int) -> Frame:
         frame = Frame(stage.group, whole(stage.plan), index)
-        return Frame(stage.group, frame.tiling, index, self._take(frame.buffer.memory, frame.total_bytes))
+        size = -(-frame.total_bytes // WORD) * WORD
+        base = self._take(frame.buffer.memory, self.copies * size) + self.strip.number % self.copies * size
+        return Frame(stage.group, frame.tiling, index, base)
 
     def _tiles(self, place: int) -> dict[int, tuple[int, int]]:
         """The base of each tile that a stage keeps from nest to nest and its bytes; one for each turn if two units
@@ -115,8 +165,8 @@ class Layout:
         return start + sum(n * stride for n, stride in zip(skips, band.strides(self.rows[name]), strict=True))
 
     def slot(self, name: str, number: int) -> int:
-        """Which of a band's buffers holds it in a step."""
-        return number % self.slots[name]
+        """Which of a band's buffers holds it in a step of this strip."""
+        return (self.strip.first + number) % self.slots[name]
 
     def moves(self, name: str, step: Step) -> bool:
         """Whether rows of a band are moved at the end of a step."""

@@ -9,8 +9,9 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from tilework.compiler.buffers import plan_buffers
-from tilework.compiler.chain import Chain, assemble, strips
-from tilework.compiler.chain_memory import Layout, whole
+from tilework.compiler.chain import Chain, assemble
+from tilework.compiler.chain_memory import Layout, Strip, whole
+from tilework.compiler.chain_strips import strips
 from tilework.compiler.group import Group
 from tilework.compiler.split import Part, Work
 from tilework.compiler.tile import Tiling
@@ -21,18 +22,20 @@ CHANNELS, COLUMNS = 1, 3  # axes of N,C,H,W that strips share
 
 class Config(NamedTuple):
     """How a chain is computed: in so many strips along an axis, `height` rows of its output in a turn, so many turns a
-    step, and so many buffers for each band. Strips of channels have weights of their own."""
+    step, and so many buffers for each band. Strips of channels have weights of their own, for which there are `copies`
+    places."""
 
     strips: int
     height: int
     turns: int
     slots: int
     axis: int = COLUMNS
+    copies: int = 1
 
     def __str__(self) -> str:
         rows = f"{self.height} {'row' if self.height == 1 else 'rows'} in each of {self.turns} turns"
         strips = f"{self.strips} {'strip' if self.strips == 1 else 'strips'}{' of channels' * (self.axis == CHANNELS)}"
-        return f"{strips} of {rows}, buffers x{self.slots}"
+        return f"{strips} of {rows}, buffers x{self.slots}{f', weights x{self.copies}' * (self.copies > 1)}"
 
 
 ONE = Config(1, 1, 1, 1)
@@ -77,8 +80,12 @@ class ChainPart(Part):
     def layouts(self) -> list[Layout]:
         """Of each strip."""
         assert isinstance(self.tiling, ChainTiling)
-        count, height, turns, slots, axis = self.tiling.config
-        return [Layout(chain, height, turns, slots) for chain in chains(self.groups, count, axis)]
+        count, height, turns, slots, axis, copies = self.tiling.config
+        cut, found = chains(self.groups, count, axis), list[Layout]()
+        for number, chain in enumerate(cut):
+            strip = Strip(number, sum(len(layout.steps) for layout in found), shared(cut) if self.own else frozenset())
+            found.append(Layout(chain, height, turns, slots, copies, strip))
+        return found
 
 
 def pieces_of(part: Part) -> tuple[Part, ...]:
@@ -92,11 +99,17 @@ def groups_of(work: Work) -> tuple[Group, ...]:
     return part.groups if isinstance(part, ChainPart) else (work.whole or work.group,)
 
 
-def chains(groups: Sequence[Group], count: int, axis: int = COLUMNS) -> list[Chain]:
-    """The chain of these groups, or those of its strips; none where they make none."""
-    parts = strips(groups, axis, count, axis == CHANNELS) if count > 1 else [tuple(groups)]
+def chains(groups: Sequence[Group], count: int, axis: int = COLUMNS, most: int | None = None) -> list[Chain]:
+    """The chain of these groups, or those of its strips, or so many of them; none where they make none."""
+    parts = strips(groups, axis, count, axis == CHANNELS, most) if count > 1 else [tuple(groups)]
     found = [chain for chain in map(assemble, parts) if chain]
     return found if len(found) == len(parts) else []
+
+
+def shared(cut: Sequence[Chain]) -> frozenset[str]:
+    """What all strips load alike, in a chain that is done once."""
+    loaded = [name for name, band in cut[0].bands.items() if band.made_by is None and cut[0].repeats == 1]
+    return frozenset(name for name in loaded if len({chain.bands[name].box for chain in cut}) == 1)
 
 
 def joined(groups: Sequence[Group]) -> Group:

@@ -12,38 +12,49 @@ from tilework.compiler.chain_memory import Layout, whole
 from tilework.compiler.chain_order import Item, Span
 from tilework.compiler.chain_steps import Rows, Step
 from tilework.compiler.emit import Emitter, instruction
+from tilework.compiler.lower import Lowering
 from tilework.isa.instruction import Descriptor, Immediate, Instruction, Operand
 
-LOAD, MAIN, REST, STORE, MOVE = "load", "main", "rest", "store", "move"
-UNITS = {LOAD: "load", MAIN: "matrix", REST: "vector", STORE: "store"}
+LOAD, SEND, MAIN, REST, STORE, MOVE = "load", "send", "main", "rest", "store", "move"
+UNITS = {LOAD: "load", SEND: "load", MAIN: "matrix", REST: "vector", STORE: "store"}
 
 
 @dataclass(frozen=True)
 class Piece:
     """In one turn of each step: LOAD a band's rows, compute them (MAIN: a stage's contraction, REST: its other nests),
-    STORE them; or, once a step, MOVE those that are still needed to the front, by the unit that has brought them."""
+    SEND them to the WRAM, STORE them; or, once a step, MOVE those that are still needed to the front, by the unit that
+    has brought them. It is done `lag` steps late."""
 
     kind: str
     band: str
     unit: str
     turn: int = 0
+    lag: int = 0
 
 
 def pieces(layout: Layout) -> list[Piece]:
     """Those of each step, in order."""
-    bands, turns = layout.chain.bands, range(layout.turns)
+    bands, turns, lags = layout.chain.bands, range(layout.turns), layout.lags
     kinds = [(name, [LOAD]) for name, band in bands.items() if band.made_by is None]
     kinds += [(s.group.output.tensor, _kinds(s, bands[s.group.output.tensor])) for s in layout.chain.stages]
-    found = [Piece(kind, name, UNITS[kind], turn) for name, several in kinds for turn in turns for kind in several]
+    several = [(name, kind, turn) for name, each in kinds for turn in turns for kind in each]
+    found = [Piece(kind, name, UNITS[kind], turn, lags[name]) for name, kind, turn in several]
     for name in {name: 0 for step in layout.steps for name in step.shift if layout.moves(name, step)}:
-        place = 1 + max(i for i, piece in enumerate(found) if _before_move(layout, piece, name))
-        found.insert(place, Piece(MOVE, name, "load" if bands[name].made_by is None else "vector"))
+        late = layout.late[name] > lags[name]
+        before = [i for i, piece in enumerate(found) if _before_move(layout, piece, name)]
+        place = min(before) if late else 1 + max(before)
+        found.insert(place, Piece(MOVE, name, mover(bands[name]), 0, lags[name] + late))
     return found
+
+
+def mover(band: Band) -> str:
+    """The unit that brings a band's rows and moves them."""
+    return "load" if band.made_by is None or band.memory == "wram" else "vector"
 
 
 def _before_move(layout: Layout, piece: Piece, name: str) -> bool:
     """Whether rows of a band move only after a piece: one that makes them or, where they stay in the same buffer, one
-    that reads them."""
+    that reads them. Where readers come later they move in the next beat, before others are made."""
     if piece.kind == MOVE or piece.band == name:
         return piece.band == name
     place = layout.chain.bands[piece.band].made_by
@@ -54,6 +65,8 @@ def _before_move(layout: Layout, piece: Piece, name: str) -> bool:
 
 
 def _kinds(stage: Stage, band: Band) -> list[str]:
+    if stage.group.sends:
+        return [SEND]
     contracts = stage.group.contracts
     rest = not contracts or len(stage.group.nests) > 1 or band.padded
     return [MAIN] * contracts + [REST] * rest + [STORE] * band.stored
@@ -62,8 +75,9 @@ def _kinds(stage: Stage, band: Band) -> list[str]:
 class Pieces:
     """What the pieces touch, and their instructions."""
 
-    def __init__(self, layout: Layout, plain: dict[str, int]) -> None:
-        self.layout, self.chain, self.plain = layout, layout.chain, plain
+    def __init__(self, layout: Layout, plain: dict[str, int], packed: dict[int, int], own: bool) -> None:
+        self.layout, self.chain, self.plain, self.packed = layout, layout.chain, plain, packed
+        self.before = own * layout.strip.number * sum(len(stage.plan.buffers) for stage in self.chain.stages)
 
     def item(self, piece: Piece, step: Step) -> Item:
         """The rows of buffers that a piece touches in a step."""
@@ -77,7 +91,7 @@ class Pieces:
                 (self._rows(name, step.number, low, low + kept),),
                 (self._rows(name, step.number + 1, 0, kept),),
             )
-        if fresh is None:
+        if fresh is None or self._is_there(piece):
             return Item(piece.unit)
         rows = self._rows(name, step.number, fresh[0] - step.base[name], fresh[1] - step.base[name])
         if piece.kind == STORE:
@@ -85,6 +99,10 @@ class Pieces:
         if piece.kind == LOAD:
             return Item(piece.unit, (), (rows,))
         return self._stage_item(piece, step, rows)
+
+    def _is_there(self, piece: Piece) -> bool:
+        """Whether an earlier strip has loaded a piece's rows."""
+        return piece.kind == LOAD and self.layout.strip.number > 0 and self.layout.shares(piece.band)
 
     def _stage_item(self, piece: Piece, step: Step, rows: Span) -> Item:
         place = self._stage(piece)
@@ -121,6 +139,16 @@ class Pieces:
         found = self._code(piece, step, loops)
         return [self._in_turn(instruction, loops) for instruction in found] if any(loops) else found
 
+    def hold(self, place: int) -> list[Instruction]:
+        """Load what a stage loads once."""
+        first = self.before + sum(len(stage.plan.buffers) for stage in self.chain.stages[:place])
+        stage, frames = self.chain.stages[place], self.layout.resident[place]
+        packed = {index: self.packed.get(first + index, 0) for index in frames}
+        loader = Lowering(stage.group, whole(stage.plan), list(frames.values()), self.plain, packed)
+        for frame in frames.values():
+            loader.load(frame, ())
+        return loader.out
+
     def _in_turn(self, instruction: Instruction, loops: Sequence[bool]) -> Instruction:
         """With operands that go from one buffer of a band to the other and back in a loop over steps."""
         old = instruction.descriptor
@@ -132,20 +160,23 @@ class Pieces:
         for name, base in self.layout.base.items():
             size = self.layout.band_bytes(name)
             offset = operand.base - base
-            if operand.memory == "nram" and self.layout.slots[name] > 1 and 0 <= offset < 2 * size:
+            wrap = self.layout.slots[name] * size
+            if operand.memory == self.chain.bands[name].memory and wrap > size and 0 <= offset < wrap:
                 steps = tuple(size * by_rows for by_rows in loops)
-                return replace(operand, base=base, steps=steps, phase=offset, wrap=2 * size)
+                return replace(operand, base=base, steps=steps, phase=offset, wrap=wrap)
         return operand
 
     def _code(self, piece: Piece, step: Step, loops: Sequence[bool]) -> list[Instruction]:
         band, fresh = self.chain.bands[piece.band], step.fresh[piece.turn].get(piece.band)
         if piece.kind == MOVE:
             return [self._move(band, step)] if self.layout.moves(piece.band, step) else []
-        if fresh is None:
+        if fresh is None or self._is_there(piece):
             return []
         if piece.kind in (LOAD, STORE):
             pad = self._pad(band, step, fresh, "fill") if piece.kind == LOAD else []
             return pad + self._transfer(piece.kind, band, step, fresh, loops)
+        if piece.kind == SEND:
+            return self._pad(band, step, fresh, "fill") + self._send(band, step, fresh)
         return self._compute(piece, step) + (self._pad(band, step, fresh, "vcopy") if piece.kind == REST else [])
 
     def _compute(self, piece: Piece, step: Step) -> list[Instruction]:
@@ -169,10 +200,10 @@ class Pieces:
             self.layout.slot(name, number) * self.layout.band_bytes(name) for number in (step.number + 1, step.number)
         )
         there, here = (self.layout.base[name] + offset for offset in slots)
-        target = Operand("nram", there, (), dtype=band.tensor.dtype)
-        source = Operand("nram", here + step.shift[name] * band.row_bytes, (), dtype=band.tensor.dtype)
+        target = Operand(band.memory, there, (), dtype=band.tensor.dtype)
+        source = Operand(band.memory, here + step.shift[name] * band.row_bytes, (), dtype=band.tensor.dtype)
         size = target.element_bytes
-        mnemonic = "vcopy" if band.made_by is not None else "load"
+        mnemonic = {"vector": "vcopy", "load": "load"}[mover(band)]
         return instruction(name, mnemonic, [(step.kept[name] * band.row_bytes // size, size, size)], [target, source])
 
     def _pad(self, band: Band, step: Step, fresh: Rows, mnemonic: str) -> list[Instruction]:
@@ -203,14 +234,11 @@ class Pieces:
         skips = [low - start for (low, _), (start, _) in zip(box, band.box, strict=True)]
         if band.axis is not None:
             skips[band.axis] = box[band.axis][0] - step.base[band.tensor.name]
-        return Operand("nram", self.layout.address(band, step, skips), (), dtype=band.tensor.dtype)
+        return Operand(band.memory, self.layout.address(band, step, skips), (), dtype=band.tensor.dtype)
 
     def _transfer(self, kind: str, band: Band, step: Step, fresh: Rows, loops: Sequence[bool]) -> list[Instruction]:
         """The rows that lie inside the tensor, to or from DRAM."""
-        tensor = band.tensor
-        box = [(max(low, 0), min(low + n, size)) for (low, n), size in zip(band.box, tensor.shape, strict=True)]
-        if band.axis is not None:
-            box[band.axis] = max(fresh[0], 0), min(fresh[1], tensor.shape[band.axis])
+        tensor, box = band.tensor, _inside(band, fresh)
         if any(low >= high for low, high in box):
             return []
         chip, dram = self._strides(band), axis_strides(tensor.shape, tensor.dtype)
@@ -227,3 +255,26 @@ class Pieces:
         if kind == STORE:
             operands, sizes = operands[::-1], [(n, there, here) for n, here, there in sizes]
         return [instruction(tensor.name, kind, [*sizes], operands)]
+
+    def _send(self, band: Band, step: Step, fresh: Rows) -> list[Instruction]:
+        """The rows that lie inside the tensor, from the band that they are a copy of."""
+        source, box = self._source(band), _inside(band, fresh)
+        if any(low >= high for low, high in box):
+            return []
+        there, here = self._strides(band), self._strides(source)
+        sizes = [(box[a][1] - box[a][0], there[a], here[a]) for a in axis_order(len(box))]
+        operands = [self._chip(band, step, box), self._chip(source, step, box)]
+        return [instruction(band.tensor.name, "load", [*sizes], [*operands])]
+
+    def _source(self, band: Band) -> Band:
+        assert band.made_by is not None
+        (access,) = self.chain.stages[band.made_by].group.main.reads
+        return self.chain.bands[access.tensor]
+
+
+def _inside(band: Band, fresh: Rows) -> list[Rows]:
+    """The fresh rows' box, without what lies outside the tensor."""
+    box = [(max(low, 0), min(low + n, size)) for (low, n), size in zip(band.box, band.tensor.shape, strict=True)]
+    if band.axis is not None:
+        box[band.axis] = max(fresh[0], 0), min(fresh[1], band.tensor.shape[band.axis])
+    return box

@@ -122,23 +122,3 @@ class Planner:
         for place, (_, rows) in work.items():
             self.done[place] = rows
         return work, fresh
-
-
-@dataclass(frozen=True)
-class Run:
-    """`count` steps with equal code, of which `step` is the first."""
-
-    step: Step
-    count: int
-    first: bool
-
-
-def runs(steps: list[Step]) -> list[Run]:
-    """The steps in runs; the first step stands alone, since the weights come during it."""
-    found: list[Run] = []
-    for step in steps:
-        if len(found) > 1 and found[-1].step.signature == step.signature:
-            found[-1] = Run(found[-1].step, found[-1].count + 1, False)
-        else:
-            found.append(Run(step, 1, not found))
-    return found

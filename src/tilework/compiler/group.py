@@ -23,7 +23,8 @@ class Group:
     `tensors` has every tensor that the nests touch. Those that are `local` live on a core only, the others in DRAM or,
     if they are `resident`, in the SRAM. `blocks` say how the main contraction's weight is stored; `swapped` that its
     operands change places: the weight's tiles go to the NRAM and the input's to the WRAM. `on_lanes` are the places of
-    contractions that the vector unit computes, both operands in the NRAM.
+    contractions that the vector unit computes, both operands in the NRAM. One that `sends` is a copy to the WRAM, by
+    the load unit.
     """
 
     nodes: tuple[str, ...]
@@ -35,6 +36,7 @@ class Group:
     blocks: Blocks = DENSE
     swapped: bool = False
     on_lanes: frozenset[int] = frozenset()
+    sends: bool = False
 
     @property
     def name(self) -> str:
@@ -88,6 +90,7 @@ class Group:
             self.blocks,
             self.swapped,
             self.on_lanes,
+            self.sends,
         )
 
     @property

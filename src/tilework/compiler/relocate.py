@@ -50,7 +50,8 @@ class Relocator:
         self, part: Part, home: Home | None, plain: dict[str, int], packed: dict[int, int], ring: Ring | None
     ) -> Code:
         """What `lower_part` gives for the part with its tensors at these addresses."""
-        names, key = part.group.names, (part.group.shape, part.tiling.choice, ring, home and home.choice)
+        shapes = part.group.shape, *(piece.group.shape for piece in pieces_of(part))
+        names, key = part.group.names, (shapes, part.tiling.choice, ring, home and home.choice)
         template = self.known.get(key)
         if template is None:
             template = self.known[key] = _template(part, home, names, ring)

@@ -66,8 +66,8 @@ class Opcode:
 
     @property
     def operations(self) -> int:
-        """What a lane of the vector unit does in each iteration: of a sum of products a product and a sum, of a clip two
-        comparisons."""
+        """What a lane of the vector unit does in each iteration: of a sum of products a product and a sum, of a clip
+        two comparisons."""
         return self.sources if self.form == "reduce" or self.function == "clip" else 1
 
     def places(self, role: str) -> Places | None:
