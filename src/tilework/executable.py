@@ -186,12 +186,13 @@ def compile_network(
     `seed`. `dtype` is that of all numbers in the program's memories: float32, if the processor has it, unless said
     otherwise. The first `cores` of the processor's work, or all; `split` says what they share: "data" the inputs of a
     batch, "model" the outputs of each layer (channels, rows of pixels, heads), "auto" for each layer what is faster by
-    estimate. Without `fused` each operation's result goes through DRAM, to see what fusion saves. `objective` is what
-    is to be least of each layer: "time", "traffic" (bytes to and from DRAM), "energy" or "edp" (energy times time).
-    `prune` gives, by a layer's name or for all others by "*", the share of its weights that goes, the smallest of each
-    16; see docs/sparsity.md. For int8 `calibration` are samples of the network's inputs, any number of them in an
-    array, or several arrays or mappings from input to array; without them one of random numbers. Raises NetworkError,
-    WeightsError, MachineError or CompileError for what can't be read or doesn't fit the processor.
+    estimate, which may be parts of its sums (docs/tiling.md). Without `fused` each operation's result goes through
+    DRAM, to see what fusion saves. `objective` is what is to be least of each layer: "time", "traffic" (bytes to and
+    from DRAM), "energy" or "edp" (energy times time). `prune` gives, by a layer's name or for all others by "*", the
+    share of its weights that goes, the smallest of each 16; see docs/sparsity.md. For int8 `calibration` are samples of
+    the network's inputs, any number of them in an array, or several arrays or mappings from input to array; without
+    them one of random numbers. Raises NetworkError, WeightsError, MachineError or CompileError for what can't be read
+    or doesn't fit the processor.
     """
     graph = resolve(network) if isinstance(network, str) else network
     target = machine if isinstance(machine, Machine) else load_machine(machine)

@@ -15,7 +15,7 @@ _FLAGS = (
     click.option(
         "--split",
         type=click.Choice(SPLITS),
-        help="What cores share: the inputs of a batch (data), each layer's outputs (model), what is faster (auto).",
+        help="What cores share: a batch (data), each layer's outputs (model), or these or its sums, by time (auto).",
     ),
     click.option(
         "--dtype",

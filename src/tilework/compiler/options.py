@@ -22,11 +22,11 @@ class Options:
     `dtype` is that of all numbers in the program's memories: the machine's own, unless said otherwise; with int8 that
     of the products' operands, and of what lies in DRAM (`quantise_plan` says which tensors stay float32). The first
     `cores` of the machine's work, all if none are named; `split` says what they share: "data" the inputs of a batch,
-    "model" the outputs of each layer (channels, rows of pixels, heads), "auto" for each layer what is faster. Unless
-    `fused`, each node reads its operands from DRAM and writes its result there. `objective` says what is least of each
-    layer: "time" (and of tilings that take 2 % more at most the bytes to and from DRAM), "traffic", these bytes,
-    "energy", or "edp", the product of energy and time. `prune` gives, by a layer's name or for all others by "*", the
-    share of its weights that goes.
+    "model" the outputs of each layer (channels, rows of pixels, heads), "auto" for each layer what is faster, which may
+    be parts of its sums. Unless `fused`, each node reads its operands from DRAM and writes its result there.
+    `objective` says what is least of each layer: "time" (and of tilings that take 2 % more at most the bytes to and
+    from DRAM), "traffic", these bytes, "energy", or "edp", the product of energy and time. `prune` gives, by a layer's
+    name or for all others by "*", the share of its weights that goes.
     """
 
     dtype: str | None = None

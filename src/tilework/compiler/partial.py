@@ -20,6 +20,11 @@ from tilework.network.nest import CONTRACTION, REDUCTION, Access, Affine, Nest
 OUTER = "_part"  # behind a loop's name: which part of it
 
 
+def outer_of(loop: str) -> str:
+    """The name of the loop over the parts of a loop."""
+    return loop + OUTER
+
+
 def ways(group: Group, most: int) -> Iterator[tuple[str, int]]:
     """The loops of the main nest's sums that can be cut, each with the numbers of equal parts, at most so many.
 
@@ -32,7 +37,7 @@ def ways(group: Group, most: int) -> Iterator[tuple[str, int]]:
     if not plain or not _exact(group):
         return
     for loop, extent in main.reduction_loops:
-        if loop not in fixed and loop + OUTER not in group.extents:
+        if loop not in fixed and outer_of(loop) not in group.extents:
             yield from ((loop, parts) for parts in range(min(most, extent), 1, -1) if extent % parts == 0)
 
 
@@ -49,7 +54,7 @@ def in_parts(group: Group, loop: str, parts: int, name: str) -> tuple[Group, Gro
 
     Parts of sums of 16-bit numbers are float32, others have the dtype of the sums.
     """
-    main, outer = group.main, loop + OUTER
+    main, outer = group.main, outer_of(loop)
     whole = group.tensors[main.output.tensor]
     order = axis_order(len(whole.shape))
     size = group.extents[loop] // parts

@@ -81,17 +81,17 @@ class Search:
             raise found
         return [work for half in halves(group) for work in self.works(half, machine)]
 
-    def _found(self, group: Group, machine: Machine) -> Split | CompileError:
-        key = group.shape, machine.sram
+    def _found(self, group: Group, machine: Machine, along: str | None = None) -> Split | CompileError:
+        key = group.shape, machine.sram, along
         if key not in self.known:
-            self.known[key] = self._search(group, machine)
+            self.known[key] = self._search(group, machine, along)
         return self.known[key]
 
-    def _search(self, group: Group, machine: Machine) -> Split | CompileError:
+    def _search(self, group: Group, machine: Machine, along: str | None) -> Split | CompileError:
         try:
             plan_buffers(group).check(group.name)
             objective = self.options.objective
-            found = best_split(group, machine, self.options.cores_of(machine), self.options.split, objective)
+            found = best_split(group, machine, self.options.cores_of(machine), self.options.split, objective, along)
             alone = number(found.cut) == 1
             if self.measure is None or not (alone or found.tiling.rivals):
                 return found  # several cores' other choices may come from the SRAM, and are estimates too

@@ -163,16 +163,18 @@ class _Found:
         return NEARLY * self.cycles < option.cycles or (as_fast and self.cost <= NEARLY * option.bytes)
 
 
-def best_split(group: Group, machine: Machine, cores: int, mode: str, objective: str = "time") -> Split:
+def best_split(
+    group: Group, machine: Machine, cores: int, mode: str, objective: str = "time", along: str | None = None
+) -> Split:
     """The cut that is best for the objective by estimate.
 
     The time is that of the first part, whose core has an equal share of the DRAM's bandwidth. `mode` says which loops
     may be cut: "data" those of the output's first axis, the batch, "model" those of its other axes (output channels,
-    rows of pixels, heads), "auto" any of them, or none. Where there is no such loop, the group stays whole and runs on
-    one core while the others wait. Weights that all parts need alike may come through the SRAM. Raises CompileError
-    where the smallest tile does not fit.
+    rows of pixels, heads), "auto" any of them, or none; `along` names one that must be. Where there is no such loop,
+    the group stays whole and runs on one core while the others wait. Weights that all parts need alike may come through
+    the SRAM. Raises CompileError where the smallest tile does not fit.
     """
-    options = _options(group, machine, cores, mode)
+    options = _options(group, machine, cores, mode, along)
     even = NEARLY * min(option.cycles for option in options)
     found: list[_Found] = []
     for option in sorted(options, key=lambda option: (option.cycles > even, option.bytes, option.cycles)):
@@ -185,16 +187,16 @@ def best_split(group: Group, machine: Machine, cores: int, mode: str, objective:
     return found[best].split
 
 
-def floor_cycles(group: Group, machine: Machine, cores: int, mode: str) -> float:
+def floor_cycles(group: Group, machine: Machine, cores: int, mode: str, along: str | None = None) -> float:
     """What no split of a group can beat."""
-    return min(option.cycles for option in _options(group, machine, cores, mode))
+    return min(option.cycles for option in _options(group, machine, cores, mode, along))
 
 
-def _options(group: Group, machine: Machine, cores: int, mode: str) -> list[_Option]:
+def _options(group: Group, machine: Machine, cores: int, mode: str, along: str | None) -> list[_Option]:
     """The cuts worth a search, each with its weight from DRAM and, if that can be, from the SRAM; where all of them
     wait for the DRAM, also those along two loops that move much less."""
     loops = list(_loops(group, mode)) if cores > 1 else []
-    cuts = _cuts(group, machine, cores, mode, loops)
+    cuts = _cuts(group, machine, cores, mode, loops, along)
     options = [option for cut in cuts for option in _both(group, machine, cut)]
     limit = min(option.cycles for option in options)
     if limit <= NEARLY * min(least_cycles(group, machine, cut) for cut in cuts):
@@ -202,6 +204,7 @@ def _options(group: Group, machine: Machine, cores: int, mode: str) -> list[_Opt
     more = [
         ((one, min(number, group.extents[one])), (other, min(cores // number, group.extents[other])))
         for one, other in permutations(loops, 2)
+        if along in (one, other, None)
         for number in range(2, cores // 2 + 1)
         if cores % number == 0
     ]
@@ -215,18 +218,19 @@ def _both(group: Group, machine: Machine, cut: Cut) -> list[_Option]:
     return [plain, *_staged(plain, machine)]
 
 
-def _cuts(group: Group, machine: Machine, cores: int, mode: str, loops: Sequence[str]) -> list[Cut]:
+def _cuts(group: Group, machine: Machine, cores: int, mode: str, loops: Sequence[str], along: str | None) -> list[Cut]:
     """Along each loop alone; along two where that takes less time; none where that may or must be."""
-    single: list[Cut] = [((loop, _parts(group, loop, cores)),) for loop in loops]
+    single: list[Cut] = [((loop, _parts(group, loop, cores)),) for loop in loops if along in (loop, None)]
     pairs: list[Cut] = [
         ((one, _parts(group, one, number)), (other, _parts(group, other, cores // number)))
         for one, other in combinations(loops, 2)
+        if along in (one, None)
         for number in range(2, cores // 2 + 1)
     ]
     least = {cut: least_cycles(group, machine, cut) for cut in dict.fromkeys((*single, *pairs))}
     limit = min((least[cut] for cut in single), default=0)
     grids = sorted((cut for cut in least if len(cut) > 1 and NEARLY * least[cut] < limit), key=lambda cut: least[cut])
-    return [*single, *grids[:GRIDS], *([()] if mode == "auto" or not single else [])]
+    return [*single, *grids[:GRIDS], *([()] if (mode == "auto" and not along) or not single else [])]
 
 
 def _parts(group: Group, loop: str, most: int) -> int:

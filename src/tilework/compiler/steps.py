@@ -8,14 +8,14 @@ from dataclasses import replace
 
 from tilework.compiler.group import Group
 from tilework.compiler.options import Measure, Options
-from tilework.compiler.partial import in_parts, ways
+from tilework.compiler.partial import in_parts, outer_of, ways
 from tilework.compiler.split import Split, Work, floor_cycles, number
 from tilework.compiler.tile_front import OBJECTIVES
 from tilework.compiler.tile_measure import program_of_works
 from tilework.errors import CompileError
 from tilework.machine.machine import Machine
 
-Found = Callable[[Group, Machine], Split | CompileError]
+Found = Callable[[Group, Machine, str | None], Split | CompileError]
 Way = tuple[str, int]  # a loop and its number of parts
 
 ENOUGH = 1.02  # of the least time or the compulsory bytes: less can hardly be gained
@@ -25,7 +25,8 @@ TRIED = 2  # ways whose tilings are searched: those that might be quickest
 
 
 class StepSearch:
-    """The choice for each group, made once for those that differ only in names; `found` gives a group's best split."""
+    """The choice for each group, made once for those that differ only in names; `found` gives a group's best split,
+    which is along a loop where one is named."""
 
     def __init__(self, options: Options, measure: Measure | None, found: Found) -> None:
         self.options, self.measure, self.found = options, measure, found
@@ -54,7 +55,9 @@ class StepSearch:
         """The best way by estimate, if it is better than the whole group, as simulated if it can be."""
         kept: list[Way | None] = [None]
         tried = [whole]
-        for way in self._hopeful(group, machine, whole[0]):
+        for least, way in self._hopeful(group, machine, whole[0]):
+            if self.objective.slack and sum(map(_cycles, tried[-1])) <= ENOUGH * least:
+                break
             if works := self._steps(group, way, machine, PARTS):
                 kept.append(way)
                 tried.append(works)
@@ -69,23 +72,24 @@ class StepSearch:
         cycles, cost = zip(*costs, strict=True)
         return self.objective.best(cycles, cost)
 
-    def _hopeful(self, group: Group, machine: Machine, whole: Work) -> list[Way]:
-        """The ways that might be better, those first that might be quickest."""
+    def _hopeful(self, group: Group, machine: Machine, whole: Work) -> list[tuple[float, Way]]:
+        """The ways that might be better, after the cycles that they take at least, in that order."""
         cores, cycles = self.options.cores_of(machine), _cycles(whole)
         again = self.objective.slack == 0 and _bytes(whole) > ENOUGH * group.compulsory_bytes
         waits = START + (2 if group.resident else 4) * machine.dram.latency_cycles
         found = []
         for way in ways(group, cores):
-            steps = in_parts(group, *way, PARTS)
-            least = waits + sum(floor_cycles(step, machine, cores, "auto") for step in steps)
+            first, then = in_parts(group, *way, PARTS)
+            least = waits + floor_cycles(first, machine, cores, "auto", outer_of(way[0]))
+            least += floor_cycles(then, machine, cores, "auto")
             if again or ENOUGH * least < cycles:
                 found.append((least, way))
-        return [way for _, way in sorted(found)[:TRIED]]
+        return sorted(found)[:TRIED]
 
     def _steps(self, group: Group, way: Way, machine: Machine, name: str) -> list[Work]:
         """The works of the two steps; none where one of them doesn't fit."""
         steps = in_parts(group, *way, name)
-        splits = [self.found(step, machine) for step in steps]
+        splits = [self.found(step, machine, along) for step, along in zip(steps, (outer_of(way[0]), None), strict=True)]
         pairs = zip(steps, splits, strict=True)
         works = [replace(split.apply(step), whole=group) for step, split in pairs if isinstance(split, Split)]
         return works if len(works) == len(steps) else []
