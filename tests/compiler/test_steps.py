@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tilework.compiler.group import Group
 from tilework.compiler.options import Options
 from tilework.compiler.partial import in_parts, ways
 from tilework.compiler.pipeline import Compilation, compile_graph
+from tilework.compiler.resident import gaps
 from tilework.compiler.steps import StepSearch
 from tilework.errors import CompileError
 from tilework.executable import compile_network, load_executable, measure, random_inputs
@@ -70,9 +72,9 @@ def stepped(compilation: Compilation) -> list[Group]:
 def force(patch: pytest.MonkeyPatch, turn: int) -> None:
     """Compute every group that can be in two steps, in one of the ways that there are."""
 
-    def best(self: StepSearch, group: Group, machine: Machine, whole: object) -> tuple[str, int] | None:
+    def best(self: StepSearch, group: Group, machine: Machine, whole: object, room: int) -> tuple[str, int] | None:
         every = ways(group, self.options.cores_of(machine))
-        found = [way for way in every if self._steps(group, way, machine, "parts")]
+        found = [way for way in every if self._steps(group, way, machine, room, "parts")]
         return found[turn % len(found)] if found else None
 
     patch.setattr(StepSearch, "_best", best)
@@ -161,6 +163,47 @@ def test_random_networks_in_parts(data: Any, draw: Callable[[Any], Any], random_
         check(graph, machine, inputs, want)
 
 
+def test_parts_lie_in_the_sram_beside_what_stays_there(
+    monkeypatch: pytest.MonkeyPatch, small: Small, random_inputs: Inputs
+) -> None:
+    """In a gap, so that the movers have as much of it as without; what doesn't fit there goes through DRAM."""
+    layers = "".join(
+        f"parameter w{i} float32[{6 if i == 3 else 64},64]\ny{i} = linear({'x' if i == 0 else f'y{i - 1}'}, w{i})\n"
+        for i in range(4)
+    )
+    graph = parse_graph(f"graph g\ninput x float32[16,64]\n{layers}output y3\n")
+    inputs = random_inputs(graph)
+    want = run(compile_graph(graph, seeded(graph, 3), small()).program, inputs)
+    force(monkeypatch, 0)
+    dram = check(graph, chip(small(), sram=1 << 16), inputs, want).dram
+    assert dram.resident.keys() == {"y0", "y1", "y2", "y3:parts"}
+    assert {name for name in dram.plain if name.endswith(":parts")} == {"y0:parts", "y1:parts", "y2:parts"}
+    assert dram.resident["y3:parts"] >= min(dram.resident[name] for name in ("y0", "y1", "y2"))
+
+
+@settings(max_examples=50, derandomize=True, deadline=None)
+@given(data=st.data())
+def test_gaps_are_free_and_no_free_place_is_larger(data: Any, small: Small) -> None:
+    """Beside a chain of values some of which are resident, each alive in two groups."""
+    text = "graph g\ninput x float32[32]\n" + "".join(
+        f'y{i} = pointwise({"x" if i == 0 else f"y{i - 1}"}, body="tanh(x0)")\n' for i in range(5)
+    )
+    graph = parse_graph(text + "output y4\n")
+    groups, machine = fuse(graph, across=False), chip(small(), sram=1024)
+    names = data.draw(st.sets(st.sampled_from([f"y{i}" for i in range(4)])))
+    resident = {name: 64 * data.draw(st.integers(2, 14)) for name in sorted(names)}
+    found = gaps(graph, groups, machine, resident)
+    assert len(found) == len(groups)
+    for place, gap in enumerate(found):
+        alive = [address for name, address in resident.items() if int(name[1]) in (place, place - 1)]
+        blocks = range(min(resident.values(), default=1024), 1024, 64)
+        free = [all(not (address <= block < address + 128) for address in alive) for block in blocks]
+        runs = [len(list(same)) for value, same in groupby(free) if value]
+        assert gap.size_bytes == 64 * max(runs, default=0)
+        inside = range(gap.address, gap.address + gap.size_bytes, 64)
+        assert all(block in blocks and free[blocks.index(block)] for block in inside)
+
+
 @settings(max_examples=8, derandomize=True, deadline=None)
 @given(data=st.data())
 def test_random_products_in_parts(data: Any, random_inputs: Inputs, small: Small) -> None:
@@ -210,7 +253,7 @@ def test_never_for_the_worse(
     graph = parse_graph(LONG.format(n=n, c=c, k=k))
     machine, options = fast(chip(small())), Options(objective=objective)
     found = simulate(compile_graph(graph, seeded(graph), machine, options, measure=measure).program)
-    monkeypatch.setattr(StepSearch, "_best", lambda self, group, machine, whole: None)
+    monkeypatch.setattr(StepSearch, "_best", lambda *given: None)
     whole = simulate(compile_graph(graph, seeded(graph), machine, options, measure=measure).program)
     assert VALUE[objective](found) <= VALUE[objective](whole)
 

@@ -23,7 +23,7 @@ from tilework.compiler.pack import pack_weights
 from tilework.compiler.padding import padded
 from tilework.compiler.prune import check_names, prune, shares_text
 from tilework.compiler.quantise import quantise
-from tilework.compiler.resident import rest, settle, settled
+from tilework.compiler.resident import gaps, rest, settle, settled
 from tilework.compiler.search import Search
 from tilework.compiler.separate import separated
 from tilework.compiler.simplify import Simplified, drop_identities, simplify
@@ -179,7 +179,8 @@ def compile_graph(
     ours, fused = [simple for simple, _ in pruned], [tuple(map(search.better, groups)) for _, groups in pruned]
     cores = options.cores_of(machine)
     homes = [settle(simple.graph, groups, machine, cores) for simple, groups in zip(ours, fused, strict=True)]
-    works = _tile_all(fused, homes, search, progress)
+    graphs = [simple.graph for simple in ours]
+    works = _tile_all(graphs, fused, homes, search, progress)
     if measure and options.fused:
         chains = ChainSearch(machine, options.objective, measure)
         works = [chains.chained(each, simple.graph.outputs) for each, simple in zip(works, ours, strict=True)]
@@ -238,15 +239,22 @@ def _part(
 
 
 def _tile_all(
-    graphs: Sequence[tuple[Group, ...]], homes: Sequence[dict[str, int]], search: Search, progress: Progress | None
+    graphs: Sequence[Graph],
+    fused: Sequence[tuple[Group, ...]],
+    homes: Sequence[dict[str, int]],
+    search: Search,
+    progress: Progress | None,
 ) -> list[tuple[Work, ...]]:
-    """Split and tile every group of each graph."""
-    total, done = sum(map(len, graphs)), 0
+    """Split and tile every group of each graph; the homes in SRAM of parts of sums are added to the others."""
+    total, done = sum(map(len, fused)), 0
     works = []
-    for groups, resident in zip(graphs, homes, strict=True):
+    for graph, groups, resident in zip(graphs, fused, homes, strict=True):
         found: list[Work] = []
-        for group in groups:
-            found += search.works(settled(group, resident), rest(search.machine, resident))
+        rooms, left = gaps(graph, groups, search.machine, resident), rest(search.machine, resident)
+        for group, room in zip(groups, rooms, strict=True):
+            made = search.works(settled(group, resident), left, room.size_bytes)
+            resident |= {name: room.address for work in made for name in work.group.resident - resident.keys()}
+            found += made
             done += 1
             if progress:
                 progress(done, total)

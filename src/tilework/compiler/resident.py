@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
+from typing import NamedTuple
 
 from tilework.compiler.group import Group
 from tilework.compiler.memory import ALIGNMENT, align, lifetimes, place_activations
@@ -12,6 +14,13 @@ from tilework.network.graph import Graph
 
 SHARE = 8  # one part in so many of the SRAM, at least, is left for the movers' weights
 WORTH = 0.1  # of all traffic, at least, must be saved; else the movers have the whole SRAM
+
+
+class Gap(NamedTuple):
+    """A part of the SRAM."""
+
+    address: int
+    size_bytes: int
 
 
 def settle(graph: Graph, groups: Sequence[Group], machine: Machine, cores: int) -> dict[str, int]:
@@ -36,6 +45,25 @@ def _worth(names: Iterable[str], groups: Sequence[Group]) -> bool:
     found = set(names)
     moved = [(name, size) for group in groups for name, size in group.touched_bytes.items()]
     return sum(size for name, size in moved if name in found) > WORTH * sum(size for _, size in moved)
+
+
+def gaps(graph: Graph, groups: Sequence[Group], machine: Machine, resident: Mapping[str, int]) -> list[Gap]:
+    """For each group the largest part of the SRAM behind the movers' that nothing resident takes while it runs."""
+    if machine.sram is None or not resident:
+        return [Gap(0, 0)] * len(groups)
+    taken: list[list[tuple[int, int]]] = [[] for _ in groups]
+    for life in lifetimes(graph, groups):
+        name, size = life.tensor.name, align(life.tensor.size_bytes)
+        for place in range(life.first, life.last + 1) if name in resident else ():
+            taken[place].append((resident[name], resident[name] + size))
+    start, end = min(resident.values()), machine.sram.capacity_bytes & -ALIGNMENT
+    return [_largest(sorted(each), start, end) for each in taken]
+
+
+def _largest(taken: Sequence[tuple[int, int]], start: int, end: int) -> Gap:
+    lows = [start, *accumulate((high for _, high in taken), max)]
+    highs = [*(low for low, _ in taken), end]
+    return max((Gap(low, high - low) for low, high in zip(lows, highs, strict=True)), key=lambda gap: gap.size_bytes)
 
 
 def settled(group: Group, resident: Mapping[str, int]) -> Group:

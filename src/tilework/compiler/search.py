@@ -72,11 +72,14 @@ class Search:
             if other and (tried or ENOUGH * least_cycles(other, self.machine, found.cut) < found.tiling.cycles):
                 yield way, other
 
-    def works(self, group: Group, machine: Machine) -> list[Work]:
-        """The group split and tiled, or its parts. Raises CompileError for a nest of which not even a tile fits."""
+    def works(self, group: Group, machine: Machine, room: int = 0) -> list[Work]:
+        """The group split and tiled, or its parts; `room` are the bytes of the SRAM that parts of its sums may take.
+
+        Raises CompileError for a nest of which not even a tile fits.
+        """
         found = self._found(group, machine)
         if not isinstance(found, CompileError):
-            return self.steps.works(group, machine, found)
+            return self.steps.works(group, machine, found, room)
         if len(group.nests) == 1:
             raise found
         return [work for half in halves(group) for work in self.works(half, machine)]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tilework.compiler.group import Group
+from tilework.compiler.memory import align
 from tilework.compiler.options import Measure, Options
 from tilework.compiler.partial import in_parts, outer_of, ways
 from tilework.compiler.split import Split, Work, floor_cycles, number
@@ -21,6 +22,7 @@ Way = tuple[str, int]  # a loop and its number of parts
 ENOUGH = 1.02  # of the least time or the compulsory bytes: less can hardly be gained
 START = 20  # cycles: what a step takes besides, at the very least, to issue its instructions and to fill the units
 PARTS = "parts"
+WIDEST = 4  # bytes of a part of a sum
 TRIED = 2  # ways whose tilings are searched: those that might be quickest
 
 
@@ -34,16 +36,18 @@ class StepSearch:
         self.known: dict[tuple[object, ...], Way | None] = {}
         self.names: Counter[str] = Counter()
 
-    def works(self, group: Group, machine: Machine, split: Split) -> list[Work]:
-        """The group so split, or, if the objective likes that better, its two steps."""
-        whole = [split.apply(group)]
-        if self.options.split != "auto" or self.options.cores_of(machine) == 1:
+    def works(self, group: Group, machine: Machine, split: Split, room: int) -> list[Work]:
+        """The group so split, or, if the objective likes that better, its two steps; parts of sums that take no more
+        than `room` bytes lie in the SRAM."""
+        whole, cores = [split.apply(group)], self.options.cores_of(machine)
+        if self.options.split != "auto" or cores == 1:
             return whole
-        key = group.shape, machine.sram
+        room = min(room, cores * WIDEST * group.tensors[group.main.output.tensor].elements)
+        key = group.shape, machine.sram, room
         if key not in self.known:
-            self.known[key] = self._best(group, machine, whole)
+            self.known[key] = self._best(group, machine, whole, room)
         way = self.known[key]
-        return self._steps(group, way, machine, self._name(group)) if way else whole
+        return self._steps(group, way, machine, room, self._name(group)) if way else whole
 
     def _name(self, group: Group) -> str:
         """That of the parts of the group's sums; several groups may make places of one tensor."""
@@ -51,14 +55,14 @@ class StepSearch:
         self.names[made] += 1
         return f"{made}:{PARTS}" + (f"{self.names[made]}" if self.names[made] > 1 else "")
 
-    def _best(self, group: Group, machine: Machine, whole: list[Work]) -> Way | None:
+    def _best(self, group: Group, machine: Machine, whole: list[Work], room: int) -> Way | None:
         """The best way by estimate, if it is better than the whole group, as simulated if it can be."""
         kept: list[Way | None] = [None]
         tried = [whole]
-        for least, way in self._hopeful(group, machine, whole[0]):
+        for least, way in self._hopeful(group, machine, whole[0], room):
             if self.objective.slack and sum(map(_cycles, tried[-1])) <= ENOUGH * least:
                 break
-            if works := self._steps(group, way, machine, PARTS):
+            if works := self._steps(group, way, machine, room, PARTS):
                 kept.append(way)
                 tried.append(works)
         best = self._choice([(sum(map(_cycles, works)), sum(map(_cost, works))) for works in tried])
@@ -72,27 +76,35 @@ class StepSearch:
         cycles, cost = zip(*costs, strict=True)
         return self.objective.best(cycles, cost)
 
-    def _hopeful(self, group: Group, machine: Machine, whole: Work) -> list[tuple[float, Way]]:
+    def _hopeful(self, group: Group, machine: Machine, whole: Work, room: int) -> list[tuple[float, Way]]:
         """The ways that might be better, after the cycles that they take at least, in that order."""
         cores, cycles = self.options.cores_of(machine), _cycles(whole)
         again = self.objective.slack == 0 and _bytes(whole) > ENOUGH * group.compulsory_bytes
-        waits = START + (2 if group.resident else 4) * machine.dram.latency_cycles
         found = []
         for way in ways(group, cores):
-            first, then = in_parts(group, *way, PARTS)
+            first, then = _settled(in_parts(group, *way, PARTS), PARTS, room)
+            waits = START + 4 * (0 if first.resident else machine.dram.latency_cycles)
             least = waits + floor_cycles(first, machine, cores, "auto", outer_of(way[0]))
             least += floor_cycles(then, machine, cores, "auto")
             if again or ENOUGH * least < cycles:
                 found.append((least, way))
         return sorted(found)[:TRIED]
 
-    def _steps(self, group: Group, way: Way, machine: Machine, name: str) -> list[Work]:
+    def _steps(self, group: Group, way: Way, machine: Machine, room: int, name: str) -> list[Work]:
         """The works of the two steps; none where one of them doesn't fit."""
-        steps = in_parts(group, *way, name)
+        steps = _settled(in_parts(group, *way, name), name, room)
         splits = [self.found(step, machine, along) for step, along in zip(steps, (outer_of(way[0]), None), strict=True)]
         pairs = zip(steps, splits, strict=True)
         works = [replace(split.apply(step), whole=group) for step, split in pairs if isinstance(split, Split)]
         return works if len(works) == len(steps) else []
+
+
+def _settled(steps: tuple[Group, Group], name: str, room: int) -> tuple[Group, Group]:
+    """Steps with the parts of the sums in the SRAM, if there is room for them."""
+    if align(steps[0].tensors[name].size_bytes) > room:
+        return steps
+    first, then = (replace(step, resident=step.resident | {name}) for step in steps)
+    return first, then
 
 
 def _cycles(work: Work) -> float:
