@@ -128,30 +128,38 @@ def check_values(graph: Graph, compilation: Compilation) -> None:
     np.testing.assert_allclose(run(compilation.program, inputs)[name], want, rtol=1e-4, atol=1e-4)
 
 
-CONVOLUTIONS = """graph g
-input x float32[{n},64,12,11]
-parameter w float32[{k},64,3,3]
+RAGGED = """graph g
+input x float32[600,512]
+input z float32[600,250]
+parameter w float32[250,512]
+a = linear(x, w)
+y = add(a, z)
+output y
+"""
+POOLED = """graph g
+input x float32[9,64,14,14]
+parameter w float32[96,64,3,3]
 a = conv2d(x, w, padding=[1,1])
 b = relu(a)
-c = max_pool2d(b, kernel=[2,2], stride=[2,2])
-parameter v float32[{k},{k},3,3]
-d = conv2d(c, v, padding=[1,1])
-e = add(d, c)
-output e
+y = max_pool2d(b, kernel=[2,2], stride=[2,2])
+output y
 """
 
 
-@pytest.mark.parametrize(("n", "k", "place", "swapped"), [(2, 96, 1, False), (3, 70, 0, True)])
-@pytest.mark.parametrize("name", ["dlp-s", "dlp-m4"])
-def test_values_where_the_search_parks_sums(name: str, n: int, k: int, place: int, swapped: bool) -> None:
-    """Pieces of columns under a residual and, with swapped operands, of images whose results are pooled."""
-    machine = load_machine(name)
-    nram, wram = replace(machine.nram, capacity_bytes=1 << 14), replace(machine.wram, capacity_bytes=1 << 15)
-    graph = parse_graph(CONVOLUTIONS.format(n=n, k=k))
-    target = replace(machine, nram=nram, wram=wram, sram=None)
-    compilation = compile_graph(graph, seeded(graph, 3), target, Options(objective="traffic"))
-    assert compilation.tilings[place].plan.parked is not None
-    assert compilation.groups[place].swapped == swapped
+@pytest.mark.parametrize(
+    ("text", "name", "objective", "swapped"),
+    [
+        (RAGGED, "dlp-s", "time", True),
+        (RAGGED, "dlp-s", "traffic", False),
+        (POOLED, "dlp-m4", "traffic", False),
+    ],
+)
+def test_values_where_the_search_parks_sums(text: str, name: str, objective: str, swapped: bool) -> None:
+    """Pieces of rows and of columns, ragged ones too, under a residual and with results that are pooled."""
+    graph = parse_graph(text)
+    compilation = compile_graph(graph, seeded(graph, 3), load_machine(name), Options(objective=objective))
+    assert compilation.tilings[0].plan.parked is not None
+    assert compilation.groups[0].swapped == swapped
     check_values(graph, compilation)
 
 

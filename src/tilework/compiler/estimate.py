@@ -257,9 +257,11 @@ class Estimator(Arithmetic):
     def _parked(self, choice: Choice, moves: _Moves) -> Numbers:
         """The main unit's work where sums are parked, piece by piece: in the time of one the load unit brings the next
         and its operand, and takes back the one before. What a step of the reduction loads besides has the time of two,
-        or, with one slot, comes while nothing is computed.
+        or, with one slot, comes while nothing is computed. In the last, perhaps shorter step a piece is stored before
+        its slot is free.
         """
         names, steps = frozenset(self.points.sizes), self.inner / self.tiles
+        part = self.group.extents[choice.order[-2]] / self.size(choice.order[-2]) - steps + 1
         each, late, alone, step = (self.zero for _ in range(4))
         for index, buffer in enumerate(self.plan.buffers):
             if buffer.loaded:
@@ -268,11 +270,16 @@ class Estimator(Arithmetic):
                 each, late = each + time * (around == names), late + time * (around == self.outputs)
                 if around == names - {choice.order[-1]}:
                     alone, step = alone + time * (choice.slots[index] == 1), step + time * (choice.slots[index] > 1)
-        own, way = self.compute / self.inner, self.parking / (self.inner - self.tiles) / 2
-        middle, after = np.maximum(own, each + 2 * way), each + late + np.maximum(way, moves.store / self.tiles)
-        pieces = np.maximum(own, each + way) + (steps - 2) * middle + np.maximum(own, after)
-        waits = np.maximum(0, step - 2 * (middle - each - 2 * way)) + (alone + each + way) * (alone > 0)
-        result: Numbers = self.tiles * (pieces + waits * steps / self.count(choice.order[-1]))
+        each, own = (time / (steps - 1 + part) for time in (each * steps, self.compute / self.tiles))
+        way, out = self.parking / (self.inner - self.tiles) / 2, moves.store / self.tiles
+        middle, after = np.maximum(own, each + 2 * way), part * each + late + np.maximum(way, out)
+        after = np.maximum(after, (way + part * own + self.vector / self.tiles + out) / 2)
+        ending = np.maximum(part * own, after)
+        pieces = np.maximum(own, each + way) + (steps - 2) * middle + ending
+        waits = (steps - 1) * np.maximum(0, step - 2 * (middle - each - 2 * way))
+        waits = waits + np.maximum(0, step - 2 * (ending - part * each - late - way))
+        waits = waits + steps * (alone + each + 2 * way) * (alone > 0)
+        result: Numbers = self.tiles * (pieces + waits / self.count(choice.order[-1]))
         return result
 
     def _levels(self, choice: Choice) -> Iterator[_Level]:

@@ -1,8 +1,7 @@
 """The space of tilings: which loops are cut into what sizes, in which order, where operands are loaded, and how often.
 
 *Sizes.* Of each number of tiles the smallest size that makes so few, in whole multiples of what the matrix unit does
-side by side (of rows or columns that are the product of several loops, also in others), and a single iteration. Larger
-ones
+side by side (of rows, which are the product of several loops, also in others), and a single iteration. Larger ones
 with the same number of tiles take more room and gain nothing. A loop that only a contraction's result has is cut to
 single iterations. Where all combinations would be more than POINTS, the longest lists are thinned to sizes spread
 evenly on a logarithmic scale.
@@ -20,8 +19,9 @@ a residual, a pooled result) comes and goes piece by piece. The reduction is cut
 
 *Parked sums.* The sums of a tile may lie in WRAM and take at least half of that. In each step of the reduction their
 pieces, along the longest loop that only WRAM's operand has and that moves along no padding, come to NRAM one by one,
-are added to, and go back. WRAM's operand is loaded for each piece, NRAM's for each step, and there is one order of the
-loops. The pieces have two slots, and so has all that is loaded but NRAM's operand, which has one or two.
+are added to, and go back; steps with so few products that this would take longer are left out. The operand in WRAM is
+loaded for each piece, that in NRAM for each step, and there is one order of the loops. The pieces have two slots, and
+so has all that is loaded but NRAM's operand, which has one or two.
 
 *Slots.* One or two for each operand of the main nest, and for all results together; for other operands as many as the
 most of these.
@@ -43,7 +43,7 @@ from tilework.compiler.buffers import Plan, contraction_operands, grain
 from tilework.compiler.group import Group
 from tilework.compiler.pieces import alike, even, is_piece, loop_of, piece_of
 from tilework.compiler.volume import Volumes
-from tilework.isa.instruction import ELEMENT_BYTES
+from tilework.isa.instruction import DTYPES, ELEMENT_BYTES
 from tilework.machine.machine import Machine
 from tilework.network.nest import Access
 
@@ -118,8 +118,9 @@ class Space:
         return plain + [(order, len(order) - 2) for order in again if len(order) <= MAX_TILED_LOOPS]
 
     def _parked_orders(self) -> list[tuple[tuple[str, ...], int]]:
-        """The order of loops where sums are parked, if they can be."""
-        plain = tuple(self.parallel[: MAX_TILED_LOOPS - 2])
+        """The order of loops where sums are parked, if they can be: a weight's outside, as it may come in chunks."""
+        weight = {name for buffer in self.plan.buffers if buffer.packed for name in buffer.access.loops()}
+        plain = tuple(sorted(self.parallel, key=lambda name: name not in weight)[: MAX_TILED_LOOPS - 2])
         every = [(*plain, *self.reductions, piece_of(name)) for name in self._shared if name in plain]
         return [(order, len(plain)) for order in every]
 
@@ -147,13 +148,26 @@ class Space:
         every = {loop: self._sizes(loop) for loop in plain}
         points = POINTS
         if shared:
-            every[plain[-1]] = [size for size in every[plain[-1]] if size < self.group.extents[plain[-1]]][:STEPS]
+            extent = self.group.extents[plain[-1]]
+            every[plain[-1]] = [size for size in every[plain[-1]] if self._least_step <= size < extent][:STEPS]
             points *= MORE
         most = max(map(len, every.values()), default=1)
         while prod(min(most, len(sizes)) for sizes in every.values()) > points:
             most -= 1
         found: dict[str, tuple[Any, ...]] = {loop: _thinned(sizes, most) for loop, sizes in every.items()}
         return found | {shared: self._pieces(loop_of(shared), found[loop_of(shared)])} if shared else found
+
+    @cached_property
+    def _least_step(self) -> float:
+        """How much of its loop a step of the reduction takes at least: with parked sums, so much that these come and go
+        in the time of its products at the peak."""
+        if self.plan.parked is None:
+            return 1
+        machine, main = self.machine, self.group.main
+        width = machine.transfer_bytes_per_cycle or machine.dram_bytes_per_cycle
+        inputs, sums = (self.group.tensors[a.tensor].dtype for a in (contraction_operands(self.group)[0], main.output))
+        others = prod(extent for name, extent in main.reduction_loops if name not in self.reductions)
+        return 2 * DTYPES[sums] / width * machine.macs_per_cycle(inputs) / others
 
     def whole(self, estimator: Volumes) -> npt.NDArray[np.bool_]:
         """Which points belong to the space: those with pieces only if a tile of the sums takes half of the NRAM, as
@@ -179,7 +193,7 @@ class Space:
         if extent > unit:
             parts = {unit >> halvings for halvings in range(1, unit.bit_length())} if self.fine else {1}
             whole_units = {min(extent, -(-size // unit) * unit) for size in sizes} | parts
-            sizes = whole_units | (sizes if self._is_row(loop) or self._is_one_of_columns(loop) else set())
+            sizes = whole_units | (sizes if self._is_row(loop) else set())
         whole = grain(self.group, loop)
         return sorted(size for size in sizes if size % whole == 0 or size == extent)
 
