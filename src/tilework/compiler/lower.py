@@ -17,9 +17,10 @@ from tilework.compiler.group import Group
 from tilework.compiler.layout import Frame, Place, Ring, Run, dense_axes
 from tilework.compiler.pieces import is_piece, loop_of
 from tilework.compiler.split import Part
+from tilework.compiler.stock import Stock
 from tilework.compiler.tile import Tiling
 from tilework.isa.blocks import BLOCK
-from tilework.isa.instruction import Immediate, Instruction
+from tilework.isa.instruction import Immediate, Instruction, Operand
 
 BARRIER = Instruction("barrier", scope="chip")
 
@@ -41,13 +42,21 @@ class Code:
     ahead: dict[int, list[Instruction]]
 
 
-def lower(part: Part, home: Home, plain: dict[str, int], packed: dict[int, int], ring: Ring | None = None) -> Code:
+def lower(
+    part: Part,
+    home: Home,
+    plain: dict[str, int],
+    packed: dict[int, int],
+    ring: Ring | None = None,
+    stocks: tuple[Stock, ...] = (),
+) -> Code:
     """The instructions of a part of a group with its buffers in a home; `ahead.ending` is to follow.
 
     `plain` gives the DRAM address of each tensor, `packed` that of each packed buffer of this group. With a `ring` that
-    buffer's tiles come from the SRAM; before each chunk of them all cores and the movers meet at a barrier.
+    buffer's tiles come from the SRAM; before each chunk of them all cores and the movers meet at a barrier. With
+    `stocks` some of them do, which lie there when the group begins.
     """
-    lowering = Lowering(part.group, part.tiling, home.frames(part), plain, packed, ring, frozenset(home.early))
+    lowering = Lowering(part.group, part.tiling, home.frames(part), plain, packed, ring, frozenset(home.early), stocks)
     return lowering.code()
 
 
@@ -63,9 +72,10 @@ class Lowering(Emitter):
         packed: dict[int, int],
         ring: Ring | None = None,
         early: frozenset[int] = frozenset(),
+        stocks: tuple[Stock, ...] = (),
     ) -> None:
         super().__init__(group, tiling, frames)
-        self.plain, self.packed, self.ring, self.early = plain, packed, ring, early
+        self.plain, self.packed, self.ring, self.early, self.stocks = plain, packed, ring, early, stocks
         self.depth = len(tiling.order)
         self.tokens = self.plan.tokens
         self.ahead: dict[int, list[Instruction]] = {}
@@ -211,7 +221,7 @@ class Lowering(Emitter):
 
     def runs(self, place: Place) -> list[Run]:
         """The tiles of a loop in runs of equal shape: what is cut off at the border, and whether it comes first; and
-        whether some of its loads have come before."""
+        whether some of its loads have come before, or lie in the SRAM."""
         depth, name = len(place), self.tiling.order[len(place)]
         tile, extent = self.tiling.tiles[name], self.group.extents[loop_of(name)]
         if is_piece(name):
@@ -224,7 +234,9 @@ class Lowering(Emitter):
             alone, ends = peeled and number == 0, reduces and self.tiling.pieces and number == count - 1
             clips = tuple(self.clips(depth, loop_of(name), number, size))
             at = (number == 0, number == count - 1) if is_piece(name) and self.plan.parked is not None else ()
-            marks.append((size, reduces and number == 0, ends, alone, at, clips))
+            here = (*place, Run(number, 1, size, begins=False))
+            stocked = [stock.mark(self.frames[stock.buffer], here) for stock in self.stocks]
+            marks.append((size, reduces and number == 0, ends, alone, at, stocked, clips))
         runs, start = [], 0
         for (size, begins, ends, *_), same in groupby(marks):
             runs.append(Run(start, len(list(same)), size, begins, ends))
@@ -270,8 +282,7 @@ class Lowering(Emitter):
 
     def load_packed(self, frame: Frame, place: Place) -> None:
         """A tile of a constant, which stands in a row in DRAM; a compressed one is expanded if WRAM holds it whole."""
-        address = self.packed[frame.index]
-        source = frame.packed_sram(place, self.ring) if self.ring else frame.packed_dram(place, address)
+        source = self.packed_source(frame, place)
         (outputs, summed), size, blocks = frame.rows(frame.current(place)), frame.element_bytes, self.group.blocks
         if blocks.kept and not blocks.skipped:
             row = -(-summed // BLOCK) * BLOCK
@@ -280,6 +291,14 @@ class Lowering(Emitter):
         else:
             loops = [(blocks.held(outputs, summed, size), size, size)]
         self.emit("load", list(loops), [frame.operand(place, ()), source], False)
+
+    def packed_source(self, frame: Frame, place: Place) -> Operand:
+        if self.ring:
+            return frame.packed_sram(place, self.ring)
+        for stock in self.stocks:
+            if self.out is not self.ahead.get(frame.index) and stock.state(frame, place):
+                return replace(frame.packed_dram(place, stock.address), memory="sram")
+        return frame.packed_dram(place, self.packed[frame.index])
 
     def fill(self, frame: Frame, place: Place, clip: tuple[tuple[int, int], ...]) -> None:
         """The pad value in the part of the tile that lies outside the tensor, as boxes that don't overlap."""

@@ -187,7 +187,8 @@ def compile_graph(
     facts = {"network_sha256": sha256(str(graph).encode()).hexdigest(), "weights": weights.origin}
     facts |= {"calibration": samples.origin} if samples else {}
     facts |= {"pruned": shares_text(options.prune)} if any(options.prune.values()) else {}
-    parts = tuple(_part(*each, machine, facts) for each in zip(ours, works, homes, strict=True))
+    hurry = options.objective != "energy"
+    parts = tuple(_part(*each, machine, facts, hurry) for each in zip(ours, works, homes, strict=True))
     programs = (part.program for part in parts)
     steps = tuple(_host_part(segment, whole.weights) if segment.on_host else next(programs) for segment in segments)
     changes = dict.fromkeys(change for simple in ours for change in simple.changes)
@@ -216,11 +217,16 @@ def _host_part(segment: Segment, weights: Weights) -> HostPart:
 
 
 def _part(
-    simple: Simplified, works: tuple[Work, ...], resident: dict[str, int], machine: Machine, facts: dict[str, str]
+    simple: Simplified,
+    works: tuple[Work, ...],
+    resident: dict[str, int],
+    machine: Machine,
+    facts: dict[str, str],
+    hurry: bool,
 ) -> Part:
     graph = simple.graph
     dram = _map_all(graph, works, machine, resident)
-    (first, *others), layers = lower_all(works, dram, machine)
+    (first, *others), layers = lower_all(works, dram, machine, hurry)
     program = Program(
         name=graph.name,
         machine=machine,

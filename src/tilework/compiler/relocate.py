@@ -6,7 +6,7 @@ then moved to where the tensors are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from tilework.compiler.ahead import Home, ending, plain_home
@@ -15,6 +15,7 @@ from tilework.compiler.chain_part import ChainPart, pieces_of
 from tilework.compiler.layout import Ring
 from tilework.compiler.lower import Code, lower
 from tilework.compiler.split import Part
+from tilework.compiler.stock import Stock
 from tilework.isa.instruction import Descriptor, Instruction, Operand
 
 FAR = 1 << 60  # beyond the end of any tensor
@@ -47,44 +48,63 @@ class Relocator:
     known: dict[object, _Template] = field(default_factory=dict)
 
     def code(
-        self, part: Part, home: Home | None, plain: dict[str, int], packed: dict[int, int], ring: Ring | None
+        self,
+        part: Part,
+        home: Home | None,
+        plain: dict[str, int],
+        packed: dict[int, int],
+        ring: Ring | None,
+        stocks: tuple[Stock, ...] = (),
     ) -> Code:
         """What `lower_part` gives for the part with its tensors at these addresses."""
         shapes = part.group.shape, *(piece.group.shape for piece in pieces_of(part))
-        names, key = part.group.names, (shapes, part.tiling.choice, ring, home and home.choice)
+        names, count = part.group.names, _buffers(part)
+        far = tuple(replace(each, address=(len(names) + count + n) * FAR) for n, each in enumerate(stocks, 1))
+        key = shapes, part.tiling.choice, ring, home and home.choice, far
         template = self.known.get(key)
         if template is None:
-            template = self.known[key] = _template(part, home, names, ring)
-        bases = [plain.get(name, 0) for name in names] + [packed.get(i, 0) for i in range(_buffers(part))]
-        return template.at(bases)
+            template = self.known[key] = _template(part, home, names, ring, far)
+        bases = [*(plain.get(name, 0) for name in names), *(packed.get(i, 0) for i in range(count))]
+        return template.at([*bases, *(each.address for each in stocks)])
 
 
 def lower_part(
-    part: Part, home: Home | None, plain: dict[str, int], packed: dict[int, int], ring: Ring | None = None
+    part: Part,
+    home: Home | None,
+    plain: dict[str, int],
+    packed: dict[int, int],
+    ring: Ring | None = None,
+    stocks: tuple[Stock, ...] = (),
 ) -> Code:
     """The instructions of a part, be it one of a group, with its buffers in a home, or a chain, which has none."""
     if isinstance(part, ChainPart):
         return Code(lower_chain(part.layouts, plain, packed, part.own), {})
     assert home is not None
-    return lower(part, home, plain, packed, ring)
+    return lower(part, home, plain, packed, ring, stocks)
 
 
 def whole_code(
-    part: Part, plain: dict[str, int], packed: dict[int, int], ring: Ring | None = None
+    part: Part,
+    plain: dict[str, int],
+    packed: dict[int, int],
+    ring: Ring | None = None,
+    stocks: tuple[Stock, ...] = (),
 ) -> list[Instruction]:
     """The instructions of a part by itself, ending in a sync."""
     home = None if isinstance(part, ChainPart) else plain_home(part)
-    return [*lower_part(part, home, plain, packed, ring).steps, *ending(part, None, {}), Instruction("sync")]
+    return [*lower_part(part, home, plain, packed, ring, stocks).steps, *ending(part, None, {}), Instruction("sync")]
 
 
 def _buffers(part: Part) -> int:
     return sum(len(piece.tiling.plan.buffers) for piece in pieces_of(part))
 
 
-def _template(part: Part, home: Home | None, names: tuple[str, ...], ring: Ring | None) -> _Template:
+def _template(
+    part: Part, home: Home | None, names: tuple[str, ...], ring: Ring | None, stocks: tuple[Stock, ...]
+) -> _Template:
     far = {name: number * FAR for number, name in enumerate(names, 1)}
     packed = {i: (len(names) + 1 + i) * FAR for i in range(_buffers(part))}
-    return _Template(lower_part(part, home, far, packed, ring))
+    return _Template(lower_part(part, home, far, packed, ring, stocks))
 
 
 def _is_far(instruction: Instruction) -> bool:

@@ -249,10 +249,11 @@ def _loops(group: Group, mode: str) -> Iterator[str]:
 
 def least_cycles(group: Group, machine: Machine, cut: Cut) -> float:
     """What no tiling of a cut can beat: the arithmetic of its largest part, or all traffic."""
-    return max(_compute_cycles(group, machine, cut), group.compulsory_bytes / machine.dram_bytes_per_cycle)
+    return max(arithmetic_cycles(group, machine, cut), group.compulsory_bytes / machine.dram_bytes_per_cycle)
 
 
-def _compute_cycles(group: Group, machine: Machine, cut: Cut) -> float:
+def arithmetic_cycles(group: Group, machine: Machine, cut: Cut) -> float:
+    """Those of the largest part, without any overhead."""
     extents = group.extents | {loop: ceil(group.extents[loop] / parts) for loop, parts in cut}
     if group.contracts:
         return _matrix_cycles(group, machine, extents)
@@ -288,7 +289,7 @@ def _staged(option: _Option, machine: Machine) -> Iterator[_Option]:
         staging = Staging(slot_bytes(machine, slots), clusters / parts, slots)
         saved = once * (parts - clusters)
         moved = option.bytes - saved
-        cycles = max(_compute_cycles(option.part, machine, ()), moved / machine.dram_bytes_per_cycle)
+        cycles = max(arithmetic_cycles(option.part, machine, ()), moved / machine.dram_bytes_per_cycle)
         yield replace(option, cycles=cycles, bytes=moved, staging=staging)
 
 

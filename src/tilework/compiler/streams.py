@@ -19,13 +19,27 @@ from tilework.compiler.mover import mover, repeat, rings
 from tilework.compiler.relocate import Relocator
 from tilework.compiler.resident import rest
 from tilework.compiler.split import Part, Work, layers
+from tilework.compiler.stock_plan import Planner, Stocks
 from tilework.isa.instruction import Instruction
 from tilework.isa.program import Layer, Stream
 from tilework.machine.machine import Machine
 
 
-def lower_all(works: Sequence[Work], dram: DramMap, machine: Machine) -> tuple[tuple[Stream, ...], tuple[Layer, ...]]:
+def lower_all(
+    works: Sequence[Work], dram: DramMap, machine: Machine, hurry: bool = True
+) -> tuple[tuple[Stream, ...], tuple[Layer, ...]]:
     """A stream for each core that has something to do, the first cluster's first, then the movers', and the layers.
+
+    In a `hurry` the movers lay in weights of later groups, which takes no more time, but energy of the SRAM.
+    """
+    streams, codes = lower_streams(works, dram, machine, hurry)
+    return streams, _layers(works, codes, machine)
+
+
+def lower_streams(
+    works: Sequence[Work], dram: DramMap, machine: Machine, hurry: bool = True
+) -> tuple[tuple[Stream, ...], list[list[list[Instruction]]]]:
+    """The streams, and the instructions of each for each group.
 
     A group ends in a sync, or, where a core goes on with what another one has made, in a barrier of all streams; one
     whose weights come from the SRAM begins with a barrier.
@@ -33,33 +47,40 @@ def lower_all(works: Sequence[Work], dram: DramMap, machine: Machine) -> tuple[t
     needed = [*barriers(works, dram.apart), False][1:]
     waits = [need and not work.chunks for need, work in zip(needed, [*works[1:], *works[:1]], strict=True)]
     cores = max((len(work.parts) for work in works), default=1)
-    codes = _cores(works, waits, cores, dram, rest(machine, dram.resident))
+    free = rest(machine, dram.resident)
+    every, lies = rings(works, free), [homes(works, waits, core, machine) for core in range(cores)]
+    stocks = Planner(works, waits, every, dram, machine).plan(lies) if machine.sram and hurry else Stocks()
+    codes = _cores(works, waits, lies, every, dram, stocks)
     streams = [divmod(core, machine.cores) for core in range(cores)]
     roles = [Stream((), "core", *place) for place in streams]
-    if any(work.chunks for work in works):
-        clusters = range(streams[-1][0] + 1)
-        roles += [Stream((), "mover", cluster) for cluster in clusters]
-        codes += [mover(works, waits, dram, rest(machine, dram.resident), cluster) for cluster in clusters]
+    if stocks.loads or any(work.chunks for work in works):
+        for cluster in range(streams[-1][0] + 1):
+            loads = [stocks.loads.get((cluster, place), []) for place in range(len(works))]
+            roles.append(Stream((), "mover", cluster))
+            codes.append(mover(works, waits, dram, free, cluster, loads))
     joined = [(*chain.from_iterable(code), Instruction("end")) for code in codes]
     made = tuple(replace(role, instructions=code) for role, code in zip(roles, joined, strict=True))
-    return made, _layers(works, codes, machine)
+    return made, codes
 
 
 def _cores(
-    works: Sequence[Work], waits: Sequence[bool], cores: int, dram: DramMap, machine: Machine
+    works: Sequence[Work],
+    waits: Sequence[bool],
+    lies: Sequence[Sequence[Home | None]],
+    every: Sequence[Ring | None],
+    dram: DramMap,
+    stocks: Stocks,
 ) -> list[list[list[Instruction]]]:
-    """The instructions of each core for each group."""
+    """The instructions of each core for each group, given where its buffers lie."""
     relocator, packed, whole = Relocator(), _packed(dram), dram.plain | dram.resident
-    every = rings(works, machine)
     codes = []
-    for core in range(cores):
+    for core, ours in enumerate(lies):
         parts = [work.parts[core] if core < len(work.parts) else None for work in works]
-        lies = homes(works, waits, core, machine)
-        made = [
-            relocator.code(part, home, whole, packed[place, core], ring) if part else _idle(work, ring)
-            for place, (work, part, home, ring) in enumerate(zip(works, parts, lies, every, strict=True))
-        ]
-        codes.append(_joined(parts, lies, made, waits))
+        made = []
+        for place, (work, part, home, ring) in enumerate(zip(works, parts, ours, every, strict=True)):
+            here, laid_in = packed[place, core], stocks.parts.get((place, core), ())
+            made.append(relocator.code(part, home, whole, here, ring, laid_in) if part else _idle(work, ring))
+        codes.append(_joined(parts, ours, made, waits))
     return codes
 
 
