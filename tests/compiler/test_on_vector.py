@@ -48,7 +48,7 @@ def test_values_are_those_of_the_network(
 ) -> None:
     graph = parse_graph(depthwise(12, 12, stride, padding))
     weights = seeded(graph)
-    monkeypatch.setattr(Search, "better", lambda _, group: FORMS[form](group))
+    monkeypatch.setattr(Search, "better", lambda _, group, machine: FORMS[form](group))
     program = compile_graph(graph, weights, small(1 << 13, 1 << 12)).program
     multiplies = {i.mnemonic for i in program.instructions} & {"contract", "rdot"}
     assert multiplies == {"rdot" if form == "on lanes" else "contract"}
@@ -63,7 +63,7 @@ def test_a_weight_may_be_read_backwards_on_the_lanes(small: Small, monkeypatch: 
     text = "graph g\ninput x float32[1,6,8,9]\nparameter w float32[6,1,3,3]\n"
     graph = parse_graph(text + "y = conv_transpose2d(x, w, stride=[2,1], padding=[1,1], groups=6)\noutput y\n")
     weights = seeded(graph)
-    monkeypatch.setattr(Search, "better", lambda _, group: on_vector(group) or group)
+    monkeypatch.setattr(Search, "better", lambda _, group, machine: on_vector(group) or group)
     program = compile_graph(graph, weights, small(1 << 11, 1 << 10)).program
     assert "rdot" in {i.mnemonic for i in program.instructions}
     inputs = {"x": np.random.default_rng(2).standard_normal((1, 6, 8, 9), dtype=np.float32)}

@@ -176,7 +176,7 @@ def compile_graph(
     check_names(fused, options.prune)
     skips = machine.matrix.zero_skipping
     pruned = [prune(*each, options.prune, skips) for each in zip(ours, fused, strict=True)]
-    ours, fused = [simple for simple, _ in pruned], [tuple(map(search.better, groups)) for _, groups in pruned]
+    ours, fused = [simple for simple, _ in pruned], [groups for _, groups in pruned]
     cores = options.cores_of(machine)
     homes = [settle(simple.graph, groups, machine, cores) for simple, groups in zip(ours, fused, strict=True)]
     graphs = [simple.graph for simple in ours]
@@ -258,7 +258,7 @@ def _tile_all(
         found: list[Work] = []
         rooms, left = gaps(graph, groups, search.machine, resident), rest(search.machine, resident)
         for group, room in zip(groups, rooms, strict=True):
-            made = search.works(settled(group, resident), left, room.size_bytes)
+            made = search.works(search.better(settled(group, resident), left), left, room.size_bytes)
             resident |= {name: room.address for work in made for name in work.group.resident - resident.keys()}
             found += made
             done += 1

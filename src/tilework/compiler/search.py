@@ -10,6 +10,7 @@ from tilework.compiler.group import Group
 from tilework.compiler.halve import halves
 from tilework.compiler.on_vector import on_vector
 from tilework.compiler.options import Measure, Options
+from tilework.compiler.shared_measure import best_shared
 from tilework.compiler.split import Split, Work, best_split, least_cycles, number, share, split
 from tilework.compiler.steps import StepSearch
 from tilework.compiler.tile_front import OBJECTIVES
@@ -42,20 +43,21 @@ class Search:
         cost = sum(map(_cost, alone)), _cost(together)
         return len(alone) < len(apart) or OBJECTIVES[self.options.objective].best(cycles, cost) == 1
 
-    def better(self, group: Group) -> Group:
+    def better(self, group: Group, machine: Machine) -> Group:
         """The group as it is, or on the vector unit alone, or with its operands swapped, whichever the objective likes
         best."""
-        if group.shape not in self.ways:
-            self.ways[group.shape] = self._way(group)
-        return self.ways[group.shape](group) or group
+        key = group.shape, machine.sram
+        if key not in self.ways:
+            self.ways[key] = self._way(group, machine)
+        return self.ways[key](group) or group
 
-    def _way(self, group: Group) -> Way:
-        first = self._found(group, self.machine)
+    def _way(self, group: Group, machine: Machine) -> Way:
+        first = self._found(group, machine)
         if group.main.kind != CONTRACTION or isinstance(first, CompileError):
             return _as_it_is
         found: list[tuple[Way, Group, Split]] = [(_as_it_is, group, first)]
         for way, other in self._others(group, first):
-            split = self._found(other, self.machine)
+            split = self._found(other, machine)
             if not isinstance(split, CompileError):
                 found.append((way, other, split))
         cycles = [split.tiling.cycles for *_, split in found]
@@ -95,11 +97,13 @@ class Search:
             plan_buffers(group).check(group.name)
             objective = self.options.objective
             found = best_split(group, machine, self.options.cores_of(machine), self.options.split, objective, along)
-            alone = number(found.cut) == 1
-            if self.measure is None or not (alone or found.tiling.rivals):
-                return found  # several cores' other choices may come from the SRAM, and are estimates too
-            part, seen = split(group, found.cut)[0], share(machine, number(found.cut))
-            return replace(found, tiling=best_measured(part, found.tiling, seen, objective, self.measure))
+            if self.measure is None:
+                return found
+            cores = number(found.cut)
+            if cores == 1 or found.tiling.rivals:  # other choices may come from the SRAM, and are estimates too
+                part, seen = split(group, found.cut)[0], share(machine, cores)
+                found = replace(found, tiling=best_measured(part, found.tiling, seen, objective, self.measure))
+            return best_shared(group, found, machine, objective, self.measure) if cores > 1 else found
         except CompileError as error:
             return error
 

@@ -28,6 +28,7 @@ from tilework.errors import CompileError
 from tilework.machine.machine import Machine
 
 DOUBT = 0.02  # by which part estimates may be wrong
+CALMER = 3  # how often steps are halved
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Tiling:
     loops. `cycles` is an estimate, that of the best of `considered` ones. `dram_bytes` come and go, exactly. The packed
     weight comes from the SRAM in `chunks`, one or one for each tile of the outermost loop; 0 if it comes from DRAM.
     `cost` is what the objective counts beside cycles, bytes or joules; `rivals` might be better than this one, as
-    estimates are not exact.
+    estimates are not exact, and so might the `calm` ones, which take fewer steps.
     """
 
     order: tuple[str, ...]
@@ -54,6 +55,7 @@ class Tiling:
     dram_bytes: float = 0.0
     cost: float = 0.0
     rivals: tuple[Tiling, ...] = field(default=(), repr=False, compare=False)
+    calm: tuple[Tiling, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def choice(self) -> tuple[object, ...]:
@@ -151,8 +153,28 @@ class _Search:
         best = self.front.best()
         last = len(self.front.cycles) - 1
         others = dict.fromkeys((0, max(0, best - 1), (best + last) // 2, last))
-        rivals = tuple(self.tiling(place) for place in others if place != best)
-        return replace(self.tiling(best), rivals=rivals)
+        rivals = [self.tiling(place) for place in others if place != best]
+        found = self.tiling(best)
+        return replace(found, rivals=tuple(rivals), calm=self.calm(found))
+
+    def calm(self, found: Tiling) -> tuple[Tiling, ...]:
+        """Tilings without pieces that differ in sizes alone and are nearly as good by estimate, with a half, a fourth …
+        of the steps that add to a sum: each step then moves as much as the others."""
+        if found.pieces:
+            return ()
+        space = next(each for each in self.spaces if each.plan is found.plan)
+        points = Points.grid(space.sizes(found.order))
+        estimator = Estimator(self.group, found.plan, self.machine, points, self.staging)
+        choice, near = found.chosen, 1 + DOUBT
+        some = estimator.take(np.flatnonzero(space.whole(estimator) & self.fitting(estimator, choice)))
+        cycles, cost = some.cycles(choice), self.cost(some, choice)
+        steps = prod((some.count(name) for name in found.order[found.parallel :]), start=some.zero + 1)
+        some = some.take(close := np.flatnonzero((cycles <= near * found.cycles) & (cost <= near * found.cost)))
+        cycles, steps = cycles[close], steps[close]
+        now = prod(found.count(self.group, depth) for depth in range(found.parallel, len(found.order)))
+        calmer = [np.flatnonzero(steps * 2**halves <= now) for halves in range(1, CALMER + 1)]
+        best = dict.fromkeys(int(few[np.argmin(cycles[few])]) for few in calmer if len(few))
+        return tuple(self.made(choice, some.take(np.array([point]))) for point in best)
 
     def grids(self, space: Space) -> Iterator[tuple[Estimator, list[tuple[Choice, list[tuple[int, ...]]]]]]:
         """For each set of loops that are cut all combinations of sizes that may fit, and the choices with them."""
@@ -220,20 +242,25 @@ class _Search:
     def tiling(self, place: int) -> Tiling:
         number, point = map(int, self.front.names[place])
         choice, some = self.found[number]
-        some, slots = some.take(np.array([point])), tuple(int(slot[point]) for slot in choice.slots)
+        return self.made(
+            replace(choice, slots=tuple(slot[point] for slot in choice.slots)), some.take(np.array([point]))
+        )
+
+    def made(self, choice: Choice, some: Estimator) -> Tiling:
+        """The tiling of a choice at the only point."""
         tiles = some.points.at(0)
         return Tiling(
             choice.order,
             {loop: tiles[loop][1] if is_piece(loop) else tiles[loop] for loop in choice.order},
             choice.parallel,
             choice.levels,
-            slots,
-            float(self.front.cycles[place]),
+            tuple(map(int, choice.slots)),
+            float(some.cycles(choice)[0]),
             self.considered,
             choice.plan,
             int(some.chunks(choice)[0]),
             float(some.dram_bytes(choice)[0]),
-            float(self.front.cost[place]),
+            float(self.cost(some, choice)[0]),
         )
 
     def too_small(self, estimator: Estimator, around: list[frozenset[str]]) -> str:

@@ -14,7 +14,7 @@ from tilework.compiler.memory import align, map_dram
 from tilework.compiler.options import Measure
 from tilework.compiler.relocate import whole_code
 from tilework.compiler.split import Part, Work, least_cycles
-from tilework.compiler.streams import lower_all
+from tilework.compiler.streams import lower_streams
 from tilework.compiler.tile import Tiling
 from tilework.compiler.tile_front import OBJECTIVES
 from tilework.isa.instruction import Instruction
@@ -56,13 +56,14 @@ def _with_third_slots(group: Group, tiling: Tiling, machine: Machine, measure: M
     for chosen in dict.fromkeys((tuple(twice), *((index,) for index in twice))):
         slots = tuple(3 if index in chosen else number for index, number in enumerate(best.slots))
         more = replace(best, slots=slots)
-        if slots != best.slots and _fits(group, more, machine):
+        if slots != best.slots and fits(group, more, machine):
             cycles = float(measure(program_of(Part(group, more), machine)).cycles)
             best = replace(more, cycles=cycles) if cycles < best.cycles else best
     return best
 
 
-def _fits(group: Group, tiling: Tiling, machine: Machine) -> bool:
+def fits(group: Group, tiling: Tiling, machine: Machine) -> bool:
+    """Whether a group's buffers have room on a core."""
     taken = {"nram": 0, "wram": 0}
     for index, buffer in enumerate(tiling.plan.buffers):
         taken[buffer.memory] += whole_words(Frame(group, tiling, index).total_bytes)
@@ -91,5 +92,5 @@ def program_of_works(works: Sequence[Work], machine: Machine) -> Program:
         end += align(tensors[name].size_bytes)
     sources = tuple(Tensor(name, tensor.shape, tensor.dtype, "input") for name, tensor in tensors.items())
     dram = map_dram(Graph(last.name, sources, (), (last.output.tensor,)), works, reuse=False, resident=resident)
-    (first, *others), layers = lower_all(works, dram, machine)
-    return Program(last.name, machine, first.instructions, layers=layers, others=tuple(others))
+    (first, *others), _ = lower_streams(works, dram, machine)
+    return Program(last.name, machine, first.instructions, others=tuple(others))
