@@ -195,7 +195,7 @@ output y
 
 WAYS = [  # a batch, strips, rows, turns, buffers, places for weights
     *((1, 6, 1, 1, 2, 2), (2, 6, 2, 1, 2, 2), (1, 4, 4, 1, 2, 2), (2, 3, 16, 1, 2, 2), (1, 6, 16, 1, 2, 2)),
-    *((1, 3, 1, 2, 1, 2), (1, 5, 2, 1, 2, 2), (2, 4, 1, 1, 2, 1), (1, 2, 3, 2, 2, 2)),
+    *((1, 3, 1, 2, 1, 2), (1, 5, 2, 1, 2, 2), (1, 5, 16, 1, 2, 2), (2, 4, 1, 1, 2, 1), (1, 2, 3, 2, 2, 2)),
 ]
 
 
@@ -206,7 +206,7 @@ def test_every_way_to_walk_strips_of_channels(
 ) -> None:
     """By rows or by whole maps, on the vector unit or after a copy to the WRAM."""
     batch, *form, copies = way
-    config = Config(*form, CHANNELS, copies)
+    config = Config(form[0], form[1], form[2], form[3], CHANNELS, copies)
 
     def ways(search: ChainSearch, works: Sequence[Work]) -> list[tuple[Group, ...]]:
         *others, last = straight = tuple(replace(work.group, swapped=False) for work in works)

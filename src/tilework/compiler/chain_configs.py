@@ -65,9 +65,9 @@ class Configs:
     def _sliced(self, groups: Sequence[Group]) -> Iterator[Config]:
         """In strips of channels, which compute nothing twice: as many as leave the matrix unit no more to do."""
         found = []
-        for count in self._slices(groups):
+        for count, even in self._slices(groups):
             cut = chains(groups, count, CHANNELS, 2)
-            for copies in (2, 1):
+            for copies in (2, 1)[not even :]:
                 config = self._tallest(cut, Config(count, 1, *FORMS[0], CHANNELS, copies))
                 if config:
                     found.append((self._estimate(cut, config), config))
@@ -75,23 +75,23 @@ class Configs:
         found.sort()
         yield from (config for cycles, config in found[:TRIED] if cycles <= NEARLY * found[0][0])
 
-    def _slices(self, groups: Sequence[Group]) -> Iterator[int]:
-        """The numbers of strips of channels into which a chain may be cut."""
+    def _slices(self, groups: Sequence[Group]) -> Iterator[tuple[int, bool]]:
+        """The numbers of strips of channels into which a chain may be cut, and whether these are of one size."""
         work = PROMISE * arithmetic(groups, self.machine)[0]
         loop = cut_loop(groups[-1], CHANNELS)
         extent = groups[-1].extents[loop] if loop else 1
         for count in sorted({*FEW, *(n for n in range(2, MANY + 1) if extent % n == 0)}):
             first = strips(groups, CHANNELS, count, own=True, most=1)
             if first and count * arithmetic(first[0], self.machine)[0] <= work:
-                yield count
+                yield count, extent % count == 0
 
     def _tallest(self, cut: list[Chain], config: Config, most: int = 1 << 30) -> Config | None:
         """The configuration with the most rows that fits, at most so many; None if one row doesn't, or there are none
         to take turns."""
         best, height, steps = None, 1, 2
-        _, _, turns, slots, axis, copies = config
+        _, _, turns, slots, _, copies = config
         alone = (turns, slots) == (1, 1) or copies > 1
-        strip = Strip(shared=shared(cut)) if cut and axis == CHANNELS else ONLY
+        strip = Strip(shared=shared(cut)) if cut and copies > 1 else ONLY
         while cut and steps > 1 and height <= most:
             found = [Layout(chain, height, turns, slots, copies, strip, most=LOOKED_AT) for chain in cut]
             steps = len(found[0].steps)
@@ -113,7 +113,15 @@ class Configs:
     def _estimate(self, cut: list[Chain], config: Config) -> float:
         """About the cycles of a chain in strips of one form: what takes longest in each step, and the first steps."""
         _, height, turns, slots, _, copies = config
-        layout = Layout(cut[0], height, turns, slots, copies, Strip(shared=shared(cut)), most=LOOKED_AT)
+        layout = Layout(
+            cut[0],
+            height,
+            turns,
+            slots,
+            copies,
+            Strip(shared=shared(cut) if copies > 1 else frozenset()),
+            most=LOOKED_AT,
+        )
         steps = -(-cut[0].stages[-1].rows // (height * turns))
         return (config.strips * steps + max(layout.lags.values()) + 1) * self._step_cycles(layout)
 

@@ -107,8 +107,11 @@ def chains(groups: Sequence[Group], count: int, axis: int = COLUMNS, most: int |
 
 
 def shared(cut: Sequence[Chain]) -> frozenset[str]:
-    """What all strips load alike, in a chain that is done once."""
-    loaded = [name for name, band in cut[0].bands.items() if band.made_by is None and cut[0].repeats == 1]
+    """What all strips load alike, if they are of one size and the chain is done once: then it is in one place."""
+    sizes = {tuple(size for band in chain.bands.values() for _, size in band.box) for chain in cut}
+    if len(sizes) > 1 or cut[0].repeats > 1:
+        return frozenset()
+    loaded = [name for name, band in cut[0].bands.items() if band.made_by is None]
     return frozenset(name for name in loaded if len({chain.bands[name].box for chain in cut}) == 1)
 
 
