@@ -29,7 +29,8 @@ Waits = tuple[tuple[int, int], ...]  # buffers of the group before, and how many
 
 @dataclass(frozen=True)
 class Home:
-    """Where the buffers of a part lie on chip: each one's base, and the slot that its first tile takes.
+    """Where the buffers of a part lie on chip: each one's base, and the slot that its first tile takes; of a chain, the
+    bases of all that it has in NRAM and in WRAM. What it loads once is then numbered as buffers are.
 
     The first tiles of the buffers in `early` come before the group begins, in this order, each when the group before
     has freed the slots that it `waits` for.
@@ -72,12 +73,14 @@ class _Taken(NamedTuple):
 
 def plain_home(part: Part) -> Home:
     """All buffers in a row from the beginning of their memories."""
+    if isinstance(part, ChainPart):
+        return Home((0, 0), ())
     sizes = _sizes(part)
     return Home(_bases(sizes, range(len(sizes))), (0,) * len(sizes))
 
 
 def homes(works: Sequence[Work], waits: Sequence[bool], core: int, machine: Machine) -> list[Home | None]:
-    """For each group the home of a core's part; None where the core has none, or one of a chain.
+    """For each group the home of a core's part; None where the core has none.
 
     `waits` says after which groups all cores meet.
     """
@@ -86,13 +89,15 @@ def homes(works: Sequence[Work], waits: Sequence[bool], core: int, machine: Mach
     rooms = machine.nram.capacity_bytes, machine.wram.capacity_bytes
     for place, (work, names) in enumerate(zip(works, _before(works, waits), strict=True)):
         part = work.parts[core] if core < len(work.parts) else None
-        if part is None or isinstance(part, ChainPart):
+        home = found[-1] if found else None
+        taken = tuple(_taken(last, home)) if last and home else ()
+        if part is None:
             found.append(None)
-        elif place == 0 or isinstance(last, ChainPart):
+        elif place == 0:
             found.append(plain_home(part))
+        elif isinstance(part, ChainPart):
+            found.append(_chain_home(part, names, taken, rooms))
         else:
-            home = found[-1]
-            taken = tuple(_taken(last, home)) if last and home else ()
             seen = share(machine, len(work.parts))
             found.append(_best(_sizes(part), _able(part, names, bool(work.chunks), seen), taken, rooms))
         last = part
@@ -137,7 +142,11 @@ def _sizes(part: Part) -> tuple[_Size, ...]:
 
 
 def _taken(part: Part, home: Home) -> Iterator[_Taken]:
-    """What a part holds on chip when its last tile is being computed."""
+    """What a part holds on chip when its last tile is being computed; of a chain all that it ever does."""
+    if isinstance(part, ChainPart):
+        for memory, base, top in zip(MEMORIES, home.bases, _tops(part), strict=True):
+            yield _Taken(memory, base, base + top, 0, None)
+        return
     plan = part.tiling.plan
     for index, (size, base) in enumerate(zip(_sizes(part), home.bases, strict=True)):
         last = (part.tiling.fills(part.group, index) - 1 + home.turns[index]) % size.slots
@@ -156,6 +165,26 @@ def _best(sizes: tuple[_Size, ...], able: tuple[int, ...], taken: tuple[_Taken, 
     options = [_bases(sizes, order, ends) for order, ends in product(orders, (None, rooms))]
     filled = [_filled(sizes, bases, able, taken) for bases in options]
     return max(filled, key=lambda each: each[0])[1]
+
+
+def _chain_home(part: ChainPart, names: set[str], taken: tuple[_Taken, ...], rooms: tuple[int, int]) -> Home:
+    """That at the beginning or the end of the memories, to which more of what the chain loads once comes early."""
+    tops, held = _tops(part), part.held
+    sizes = [_Size(frame.buffer.memory, frame.total_bytes, 1) for frame in held]
+    able = [n for n, frame in enumerate(held) if frame.buffer.access.tensor in names]
+    options = []
+    for ends in product((False, True), repeat=len(MEMORIES)):
+        free = (room - top for room, top in zip(rooms, tops, strict=True))
+        origin = tuple(size // ELEMENT_BYTES * ELEMENT_BYTES * end for size, end in zip(free, ends, strict=True))
+        bases = tuple(frame.base + origin[MEMORIES.index(frame.buffer.memory)] for frame in held)
+        worth, home = _filled(sizes, bases, able, taken)
+        options.append((worth, Home(origin, (), home.early, home.waits)))
+    return max(options, key=lambda each: each[0])[1]
+
+
+def _tops(part: ChainPart) -> list[int]:
+    """What a chain needs of NRAM and WRAM."""
+    return [max(layout.top[memory] for layout in part.layouts) for memory in MEMORIES]
 
 
 def _bases(sizes: Sequence[_Size], order: Iterable[int], ends: tuple[int, int] | None = None) -> tuple[int, ...]:

@@ -8,32 +8,49 @@ from tilework.compiler.chain_beats import ENOUGH, Beat, Run, ahead, period, walk
 from tilework.compiler.chain_memory import Layout
 from tilework.compiler.chain_order import Edge, Item, order
 from tilework.compiler.chain_pieces import LOAD, MAIN, REST, Piece, Pieces, pieces
+from tilework.compiler.lower import Code
 from tilework.errors import CompileError
 from tilework.isa.instruction import MAX_TOKENS, Instruction
 
 
 def lower_chain(
-    layouts: Sequence[Layout], plain: dict[str, int], packed: dict[int, int], own: bool
-) -> list[Instruction]:
+    layouts: Sequence[Layout],
+    plain: dict[str, int],
+    packed: dict[int, int],
+    own: bool,
+    early: frozenset[int] = frozenset(),
+) -> Code:
     """The instructions of a chain's strips; the weights stay from the first to the last, unless each strip has its
     `own`. Then one follows the other step by step if they are alike; else there is a sync between any two.
 
     `plain` gives the DRAM address of each tensor, `packed` that of each packed buffer, the stages' buffers numbered one
-    after another. Raises CompileError where it needs too many tokens or an instruction too many loops.
+    after another. Of what the first strip's stages load once, numbered alike, those in `early` come before. Raises
+    CompileError where it needs too many tokens or an instruction too many loops.
     """
     alike = own and all(layout.geometry == layouts[0].geometry for layout in layouts)
     walks = [list(layouts)] if alike else [[layout] for layout in layouts]
-    codes = [_Walk(strips, plain, packed, own, own or not number).code() for number, strips in enumerate(walks)]
-    first, *others = codes
-    return [*first, *(instruction for code in others for instruction in (Instruction("sync"), *code))]
+    first = _Walk(walks[0], plain, packed, own, True, early)
+    steps, last = first.code()
+    for strips in walks[1:]:
+        code = _Walk(strips, plain, packed, own, own).code()
+        steps += [*last, Instruction("sync"), *code[0]]
+        last = code[1]
+    return Code(steps, first.ahead, last)
 
 
 class _Walk:
     """The code of strips whose bands lie in the same places; `loads` says whether they load what stays."""
 
     def __init__(
-        self, layouts: Sequence[Layout], plain: dict[str, int], packed: dict[int, int], own: bool, loads: bool
+        self,
+        layouts: Sequence[Layout],
+        plain: dict[str, int],
+        packed: dict[int, int],
+        own: bool,
+        loads: bool,
+        before: frozenset[int] = frozenset(),
     ) -> None:
+        self.before, self.ahead = before, dict[int, list[Instruction]]()
         self.layouts, self.repeats = layouts, layouts[0].chain.repeats
         self.pieces = pieces(layouts[0])
         self.does = [Pieces(layout, plain, packed, own) for layout in layouts]
@@ -64,7 +81,8 @@ class _Walk:
         entry = beat[piece.lag]
         return self.does[entry.strip].item(piece, entry.step) if entry else Item(piece.unit)
 
-    def code(self) -> list[Instruction]:
+    def code(self) -> tuple[list[Instruction], list[Instruction]]:
+        """The instructions, and the waits for all tokens that follow them."""
         for token, edge in enumerate(self.edges):
             self.signal("post", self.pieces[edge.source].unit, token, edge.later)
         for strip, runs in enumerate(self.runs):
@@ -72,9 +90,10 @@ class _Walk:
                 self.repeat(strip, runs)
             for number, run in enumerate(runs if self.repeats == 1 else ()):
                 self.run(run, self.early.get(number))
+        steps, self.out = self.out, []
         for token, edge in enumerate(self.edges):
             self.signal("wait", self.pieces[edge.target].unit, token, edge.later)
-        return self.out
+        return steps, self.out
 
     def signal(self, mnemonic: str, unit: str, token: int, times: int = 1) -> None:
         self.out += [Instruction(mnemonic, unit=unit, token=token)] * times
@@ -156,7 +175,12 @@ class _Walk:
         tokens = [first + n for n, (stage, _) in enumerate(self.holds) if stage == place]
         for token in tokens if strip >= layout.copies else ():
             self.signal("wait", "load", token + len(self.holds))
-        self.out += self.does[strip].hold(place)
+        number = sum(map(len, layout.resident[:place]))
+        for index, loads in enumerate(self.does[strip].hold(place), number):
+            if strip == 0 and index in self.before:
+                self.ahead[index] = loads
+            else:
+                self.out += loads
         for token in tokens:
             self.signal("post", "load", token)
 

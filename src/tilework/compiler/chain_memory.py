@@ -22,11 +22,13 @@ def whole(plan: Plan) -> Tiling:
 
 
 class Strip(NamedTuple):
-    """Which strip of a chain it is, the number of its first step among those of all, and what all load alike."""
+    """Which strip of a chain it is, the number of its first step among those of all, what all load alike, and where in
+    NRAM and WRAM all lie."""
 
     number: int = 0
     first: int = 0
     shared: frozenset[str] = frozenset()
+    origin: tuple[int, int] = (0, 0)
 
 
 ONLY = Strip()
@@ -54,7 +56,7 @@ class Layout:
         self.chain, self.height, self.turns, self.copies, self.strip = chain, height, turns, copies, strip
         self.steps = Planner(chain, height, turns).steps(most)
         self.rows = _rows(self.steps)
-        self.top = {"nram": 0, "wram": 0}
+        self.top = dict(zip(("nram", "wram"), strip.origin, strict=True))
         several = slots > 1 and (len(self.steps) > 1 or copies > 1)
         self.lags = lags(chain) if several else dict.fromkeys(chain.bands, 0)
         self.resident = [

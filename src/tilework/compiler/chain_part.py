@@ -13,6 +13,7 @@ from tilework.compiler.chain import Chain, assemble
 from tilework.compiler.chain_memory import Layout, Strip, whole
 from tilework.compiler.chain_strips import strips
 from tilework.compiler.group import Group
+from tilework.compiler.layout import Frame
 from tilework.compiler.split import Part, Work
 from tilework.compiler.tile import Tiling
 from tilework.network.nest import Affine
@@ -76,14 +77,24 @@ class ChainPart(Part):
         assert isinstance(self.tiling, ChainTiling)
         return self.tiling.config.axis == CHANNELS
 
+    @property
+    def held(self) -> list[Frame]:
+        """What the first strip's stages load once, one after another."""
+        return [frame for frames in self.layouts[0].resident for frame in frames.values()]
+
     @cached_property
     def layouts(self) -> list[Layout]:
-        """Of each strip."""
+        """Of each strip, from the beginning of the memories."""
+        return self.layouts_at((0, 0))
+
+    def layouts_at(self, origin: tuple[int, int]) -> list[Layout]:
+        """Of each strip, from these addresses in NRAM and WRAM."""
         assert isinstance(self.tiling, ChainTiling)
         count, height, turns, slots, axis, copies = self.tiling.config
         cut, found = chains(self.groups, count, axis), list[Layout]()
+        alike = shared(cut) if self.own else frozenset()
         for number, chain in enumerate(cut):
-            strip = Strip(number, sum(len(layout.steps) for layout in found), shared(cut) if self.own else frozenset())
+            strip = Strip(number, sum(len(layout.steps) for layout in found), alike, origin)
             found.append(Layout(chain, height, turns, slots, copies, strip))
         return found
 

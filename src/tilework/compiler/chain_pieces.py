@@ -139,15 +139,17 @@ class Pieces:
         found = self._code(piece, step, loops)
         return [self._in_turn(instruction, loops) for instruction in found] if any(loops) else found
 
-    def hold(self, place: int) -> list[Instruction]:
-        """Load what a stage loads once."""
+    def hold(self, place: int) -> list[list[Instruction]]:
+        """The loads of what a stage loads once."""
         first = self.before + sum(len(stage.plan.buffers) for stage in self.chain.stages[:place])
         stage, frames = self.chain.stages[place], self.layout.resident[place]
         packed = {index: self.packed.get(first + index, 0) for index in frames}
-        loader = Lowering(stage.group, whole(stage.plan), list(frames.values()), self.plain, packed)
+        found = []
         for frame in frames.values():
+            loader = Lowering(stage.group, whole(stage.plan), list(frames.values()), self.plain, packed)
             loader.load(frame, ())
-        return loader.out
+            found.append(loader.out)
+        return found
 
     def _in_turn(self, instruction: Instruction, loops: Sequence[bool]) -> Instruction:
         """With operands that go from one buffer of a band to the other and back in a loop over steps."""

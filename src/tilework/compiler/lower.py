@@ -7,7 +7,7 @@ each buffer hands its slots from unit to unit by tokens, so a load for the next 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from tilework.compiler.ahead import Home
@@ -36,10 +36,11 @@ class _Item:
 @dataclass(frozen=True)
 class Code:
     """A group's instructions, which begin and end with every unit idle; `ahead`: the loads that come before, by the
-    number of their buffer."""
+    number of their buffer; `last`: waits that come after the loads for the next group."""
 
     steps: list[Instruction]
     ahead: dict[int, list[Instruction]]
+    last: list[Instruction] = field(default_factory=list)
 
 
 def lower(

@@ -38,7 +38,8 @@ class _Template:
         for place in self.moved:
             steps[place] = _moved(steps[place], bases)
         ahead = self.code.ahead.items()
-        return Code(steps, {i: [_moved(e, bases) if _is_far(e) else e for e in loads] for i, loads in ahead})
+        moved = {i: [_moved(e, bases) if _is_far(e) else e for e in loads] for i, loads in ahead}
+        return Code(steps, moved, self.code.last)
 
 
 @dataclass
@@ -76,10 +77,12 @@ def lower_part(
     ring: Ring | None = None,
     stocks: tuple[Stock, ...] = (),
 ) -> Code:
-    """The instructions of a part, be it one of a group, with its buffers in a home, or a chain, which has none."""
-    if isinstance(part, ChainPart):
-        return Code(lower_chain(part.layouts, plain, packed, part.own), {})
+    """The instructions of a part, be it one of a group or a chain, with its buffers in a home."""
     assert home is not None
+    if isinstance(part, ChainPart):
+        nram, wram = home.bases
+        layouts = part.layouts_at((nram, wram)) if any(home.bases) else part.layouts
+        return lower_chain(layouts, plain, packed, part.own, frozenset(home.early))
     return lower(part, home, plain, packed, ring, stocks)
 
 
@@ -91,8 +94,8 @@ def whole_code(
     stocks: tuple[Stock, ...] = (),
 ) -> list[Instruction]:
     """The instructions of a part by itself, ending in a sync."""
-    home = None if isinstance(part, ChainPart) else plain_home(part)
-    return [*lower_part(part, home, plain, packed, ring, stocks).steps, *ending(part, None, {}), Instruction("sync")]
+    code = lower_part(part, plain_home(part), plain, packed, ring, stocks)
+    return [*code.steps, *ending(part, None, {}), *code.last, Instruction("sync")]
 
 
 def _buffers(part: Part) -> int:

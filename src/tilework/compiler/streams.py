@@ -97,7 +97,7 @@ def _joined(
     following = [*zip(lies[1:], made[1:], strict=True), (None, Code([], {}))]
     for part, code, wait, (home, later) in zip(parts, made, waits, following, strict=True):
         last = [BARRIER] * wait if wait or part is None else [Instruction("sync")]
-        codes.append([*code.steps, *ending(part, home, later.ahead), *last])
+        codes.append([*code.steps, *ending(part, home, later.ahead), *code.last, *last])
     return codes
 
 
