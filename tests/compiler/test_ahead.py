@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 
 from tilework.compiler.ahead import homes
 from tilework.compiler.buffers import whole_words
+from tilework.compiler.chain_part import ChainPart
+from tilework.compiler.options import Measured
 from tilework.compiler.pipeline import Compilation, compile_graph
 from tilework.compiler.tile_measure import program_of
 from tilework.executable import compile_network, random_inputs
 from tilework.frontend.weight_files import seeded
-from tilework.isa.program import Layer
+from tilework.isa.program import Layer, Program
 from tilework.machine.load import load_machine
 from tilework.machine.machine import Machine
 from tilework.network.graph_text import parse_graph
@@ -128,3 +130,24 @@ def test_the_bound_is_the_least_that_loading_ahead_can_reach(small: Small) -> No
         machine = small(memory, 0)
         machine = replace(machine, dram=replace(machine.dram, bandwidth_bytes_per_second=machine.clock_hz))
         assert least_cycles(layers, list(map(float, macs)), machine) == by_hand(macs, moved, ahead, memory)
+
+
+EIGHT = "graph g\ninput x float32[1,6,7,7]\n" + "".join(f"parameter w{n} float32[6,6,3,3]\n" for n in range(8))
+EIGHT += "".join(f"y{n} = conv2d({f'y{n - 1}' if n else 'x'}, w{n}, padding=[1,1])\n" for n in range(8)) + "output y7\n"
+
+
+def test_a_chain_finds_its_weights_on_chip(small: Small) -> None:
+    """Eight layers make two chains; the second finds the weights of its own first layers."""
+    graph = parse_graph(EIGHT)
+
+    def fewest(program: Program) -> Measured:
+        return Measured(1e12, 1, 1.0)
+
+    compilation = compile_graph(graph, seeded(graph, 3), small(1 << 16, 1 << 14), measure=fewest)
+    parts = [part for work in compilation.works for part in work.parts if isinstance(part, ChainPart)]
+    assert [len(part.groups) for part in parts] == [2, 6]
+    weights = {f"w{n}" for n in range(8)}
+    assert loads(compilation, 0) >= weights
+    assert not loads(compilation, 1) & weights
+    assert find_races(compilation.program) == []
+    assert simulate(compilation.program) == simulate(compilation.program, fold=False)
