@@ -150,7 +150,7 @@ def check(graph: Graph, machine: Machine, inputs: dict[str, Array], want: dict[s
     return compilation
 
 
-@settings(max_examples=15, derandomize=True, deadline=None)
+@settings(max_examples=10, derandomize=True, deadline=None)
 @given(data=st.data())
 def test_random_networks_in_parts(data: Any, draw: Callable[[Any], Any], random_inputs: Inputs) -> None:
     graph, alone = draw(data)
@@ -203,7 +203,7 @@ def test_gaps_are_free_and_no_free_place_is_larger(data: Any, small: Small) -> N
         assert all(block in blocks and free[blocks.index(block)] for block in inside)
 
 
-@settings(max_examples=8, derandomize=True, deadline=None)
+@settings(max_examples=5, derandomize=True, deadline=None)
 @given(data=st.data())
 def test_random_products_in_parts(data: Any, random_inputs: Inputs, small: Small) -> None:
     """Of few outputs and long sums, in any number of parts, on scratchpads of any size."""

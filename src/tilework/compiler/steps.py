@@ -18,9 +18,11 @@ from tilework.machine.machine import Machine
 
 Found = Callable[[Group, Machine, str | None], Split | CompileError]
 Way = tuple[str, int]  # a loop and its number of parts
+Cost = tuple[float, float]
 
-ENOUGH = 1.02  # of the least time or the compulsory bytes: less can hardly be gained
-START = 20  # cycles: what a step takes besides, at the very least, to issue its instructions and to fill the units
+HOPE = 1.03  # times the least time or the compulsory bytes: less is hardly gained
+GAIN = 1.01  # how much better two steps must be
+START = 30  # cycles: what a second step takes besides, to issue its instructions, to fill the units, and to meet
 PARTS = "parts"
 WIDEST = 4  # bytes of a part of a sum
 TRIED = 2  # ways whose tilings are searched: those that might be quickest
@@ -57,36 +59,43 @@ class StepSearch:
 
     def _best(self, group: Group, machine: Machine, whole: list[Work], room: int) -> Way | None:
         """The best way by estimate, if it is better than the whole group, as simulated if it can be."""
-        kept: list[Way | None] = [None]
-        tried = [whole]
+        found: list[tuple[Way, list[Work]]] = []
         for least, way in self._hopeful(group, machine, whole[0], room):
-            if self.objective.slack and sum(map(_cycles, tried[-1])) <= ENOUGH * least:
+            if self.objective.slack and found and sum(map(_cycles, found[-1][1])) <= HOPE * least:
                 break
             if works := self._steps(group, way, machine, room, PARTS):
-                kept.append(way)
-                tried.append(works)
-        best = self._choice([(sum(map(_cycles, works)), sum(map(_cost, works))) for works in tried])
-        if best and self.measure:
-            exact = [self.measure(program_of_works(works, machine)) for works in (whole, tried[best])]
-            joules = self.objective.joules
-            best *= self._choice([(each.cycles, each.energy_joules if joules else each.dram_bytes) for each in exact])
-        return kept[best]
+                found.append((way, works))
+        if not found:
+            return None
+        costs = [_estimate(works) for _, works in found]
+        best = self.objective.best([cycles for cycles, _ in costs], [cost for _, cost in costs])
+        way, works = found[best]
+        gains = self._gains(costs[best], _estimate(whole))
+        if gains and self.measure:
+            gains = self._gains(self._exact(works, machine), self._exact(whole, machine))
+        return way if gains else None
 
-    def _choice(self, costs: list[tuple[float, float]]) -> int:
-        cycles, cost = zip(*costs, strict=True)
-        return self.objective.best(cycles, cost)
+    def _gains(self, steps: Cost, whole: Cost) -> bool:
+        return bool(GAIN * self.objective.value(*steps) <= self.objective.value(*whole))
+
+    def _exact(self, works: list[Work], machine: Machine) -> Cost:
+        """Cycles and bytes or joules of these works by themselves, simulated."""
+        assert self.measure is not None
+        cost = self.measure(program_of_works(works, machine))
+        return cost.cycles, cost.energy_joules if self.objective.joules else cost.dram_bytes
 
     def _hopeful(self, group: Group, machine: Machine, whole: Work, room: int) -> list[tuple[float, Way]]:
         """The ways that might be better, after the cycles that they take at least, in that order."""
-        cores, cycles = self.options.cores_of(machine), _cycles(whole)
-        again = self.objective.slack == 0 and _bytes(whole) > ENOUGH * group.compulsory_bytes
+        cores, (cycles, _) = self.options.cores_of(machine), _estimate([whole])
+        moved = whole.parts[0].tiling.dram_bytes * number(whole.cut)
+        again = self.objective.slack == 0 and moved > HOPE * group.compulsory_bytes
         found = []
         for way in ways(group, cores):
             first, then = _settled(in_parts(group, *way, PARTS), PARTS, room)
-            waits = START + 4 * (0 if first.resident else machine.dram.latency_cycles)
-            least = waits + floor_cycles(first, machine, cores, "auto", outer_of(way[0]))
+            least = float(START + machine.dram.latency_cycles * _transfers(first, then))
+            least += floor_cycles(first, machine, cores, "auto", outer_of(way[0]))
             least += floor_cycles(then, machine, cores, "auto")
-            if again or ENOUGH * least < cycles:
+            if again or HOPE * least < cycles:
                 found.append((least, way))
         return sorted(found)[:TRIED]
 
@@ -107,13 +116,19 @@ def _settled(steps: tuple[Group, Group], name: str, room: int) -> tuple[Group, G
     return first, then
 
 
+def _transfers(first: Group, then: Group) -> int:
+    """How many transfers to and from DRAM there are at least one after another: what the first step reads besides
+    weights, which may come from the SRAM, what it makes, that again, and the result."""
+    reads = {access.tensor for access in first.main.reads if not first.tensors[access.tensor].is_weight}
+    made, result = first.output.tensor, then.output.tensor
+    return len(reads - first.resident) + 2 * (made not in first.resident) + (result not in then.resident)
+
+
 def _cycles(work: Work) -> float:
     return work.parts[0].tiling.cycles
 
 
-def _cost(work: Work) -> float:
-    return work.parts[0].tiling.cost * number(work.cut)
-
-
-def _bytes(work: Work) -> float:
-    return work.parts[0].tiling.dram_bytes * number(work.cut)
+def _estimate(works: list[Work]) -> Cost:
+    """Cycles and bytes or joules of works one after another."""
+    cost = sum(work.parts[0].tiling.cost * number(work.cut) for work in works)
+    return sum(map(_cycles, works)), cost
