@@ -337,17 +337,12 @@ def test_a_training_step(tmp_path: Path) -> None:
     assert all(np.array_equal(again.run(*inputs.values())[name], found[name]) for name in graph.outputs)
 
 
-def test_a_network_as_in_onnx_runtime() -> None:
-    text = """graph g
-input x float32[1,576,7,7]
-parameter w float32[160,576,1,1]
-y = conv2d(x, w)
-z = relu(y)
-output z
-"""
+def test_a_network_as_in_onnx_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    force(monkeypatch, 0)
+    text = DEEP.format(c=8).replace("output p", "parameter v float32[5,27]\nf = flatten(p)\nl = linear(f, v)\noutput l")
     executable = compile_network(parse_graph(text), "dlp-m4", seed=3)
     assert executable.compilation is not None
-    assert [group.name for group in stepped(executable.compilation)] == ["y"]
+    assert [group.name for group in stepped(executable.compilation)] == ["y", "l"]
     inputs = random_inputs(executable)
     want = executable.reference(inputs)
     for name, array in executable.run(*inputs.values()).items():
