@@ -48,11 +48,15 @@ def best_measured(group: Group, tiling: Tiling, machine: Machine, objective: str
 
 
 def _with_third_slots(group: Group, tiling: Tiling, machine: Machine, measure: Measure) -> Tiling:
-    """For all buffers at once, then for each, if there is room; nothing is tried where little can be gained."""
+    """For all buffers at once, then for each, if there is room; nothing is tried where little can be gained.
+
+    Pieces of parked sums keep two slots: load and store unit free them, and of three the wrong one might be taken.
+    """
     floor = max(least_cycles(group, machine, ()), tiling.dram_bytes / machine.dram_bytes_per_cycle)
     if tiling.cycles <= ENOUGH * floor:
         return tiling
-    best, twice = tiling, [index for index, slots in enumerate(tiling.slots) if slots == 2]
+    kept = set() if tiling.plan.parked is None else {tiling.plan.writes[0]}
+    best, twice = tiling, [index for index, slots in enumerate(tiling.slots) if slots == 2 and index not in kept]
     for chosen in dict.fromkeys((tuple(twice), *((index,) for index in twice))):
         slots = tuple(3 if index in chosen else number for index, number in enumerate(best.slots))
         more = replace(best, slots=slots)
