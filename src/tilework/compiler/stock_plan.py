@@ -28,7 +28,7 @@ from tilework.machine.machine import Machine
 
 IDLE = 0.9  # of the channel's time may be full, as the loads of cores and mover are never quite even
 WORTH = 0.01  # of a group's cycles: what a stock must save
-STOCKS = 3  # of a group at most
+STOCKS = 6  # of a group, about, if the largest room were all that there is
 
 Homes = Sequence[Sequence[Home | None]]  # by core and group
 
@@ -184,15 +184,14 @@ class Planner:
         if weight.tiles > 1:
             wanted -= arithmetic_cycles(work.group, self.machine, work.cut) * width
         first, again = weight.first, loads_of(weight.frames[0])
-        for _ in range(STOCKS):
-            found = self._best(place, weight, first, wanted / again)
-            if not found:
-                return
+        _, most = self.room.gap(self._alive(place - 1, place))
+        while found := self._next(place, weight, first, wanted / again, most / STOCKS):
             wanted -= again * self._put(place, weight, first, found)
             first = found.last
 
-    def _best(self, place: int, weight: _Weight, first: int, wanted: float) -> _Found | None:
-        """From which group on how many tiles come, and to where, so that most come."""
+    def _next(self, place: int, weight: _Weight, first: int, wanted: float, enough: float) -> _Found | None:
+        """From which group on how many tiles come, and to where: from the last that leaves time for `enough` bytes,
+        or, where none does, so that most come."""
         width = self.machine.dram_bytes_per_cycle
         budget, best = 0.0, _Found(place, first, 0)
         for start in reversed(range(place)):
@@ -203,7 +202,7 @@ class Planner:
             last = weight.most(first, min(wanted, budget), size)
             if last > best.last:
                 best = _Found(start, last, low)
-            elif budget >= wanted or weight.most(first, wanted, size) <= best.last:
+            if sum(weight.takes(first, best.last)) >= enough or weight.most(first, wanted, size) <= best.last:
                 break
         least = WORTH * self.works[place].parts[0].tiling.cycles * width
         return best if sum(weight.takes(first, best.last)) > least else None
@@ -232,16 +231,13 @@ class Planner:
         return sum(span.size for _, span in spans)
 
     def _spread(self, spans: list[tuple[int, Span]], start: int, place: int) -> None:
-        """Share the loads among the groups before one, the last of them first."""
-        left = sum(span.size for _, span in spans)
-        shares: list[tuple[int, int]] = []
-        for group in reversed(range(start, place)):
-            if left and self.phases[group].stop <= self.phases[place].start:
-                share = min(left, int(self.idle[group]) & -ALIGNMENT if group > start else left)
-                self.idle[group] = max(0.0, self.idle[group] - share)
-                left -= share
-                shares.append((group, share))
-        for group, share in reversed(shares):
+        """Share the loads among the groups from `start` on, as much as each leaves time for: later ones keep theirs for
+        what has room only then."""
+        able = [group for group in range(start, place) if self.phases[group].stop <= self.phases[place].start]
+        for group in able:
+            left = sum(span.size for _, span in spans)
+            share = left if group == able[-1] else min(left, int(self.idle[group]) & -ALIGNMENT)
+            self.idle[group] = max(0.0, self.idle[group] - share)
             spans = self._load(spans, group, share)
 
     def _load(self, spans: list[tuple[int, Span]], group: int, share: int) -> list[tuple[int, Span]]:
