@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from tilework.compiler.options import Options
 from tilework.compiler.pipeline import Compilation, compile_graph
 from tilework.compiler.search import Search
-from tilework.compiler.shared_measure import best_shared
+from tilework.compiler.shared_measure import _others, best_shared
 from tilework.compiler.split import Split, best_split
 from tilework.compiler.tile import DOUBT, Tiling
 from tilework.compiler.tile_measure import program_of_works
@@ -76,6 +77,18 @@ def test_the_best_is_no_slower_and_has_its_exact_time() -> None:
     assert best.tiling.cycles == cost.cycles < measure(program_of_works([split.apply(group)], M4)).cycles
     assert max(best.tiling.slots) > max(split.tiling.slots)
     assert Search(M4, Options(), measure).works(group, M4)[0].parts[0].tiling.cycles <= 1.02 * cost.cycles
+
+
+def test_pieces_of_parked_sums_keep_their_slots() -> None:
+    """Two units free them in turn."""
+    split, compilation = split_of(residual(1))
+    group, tiling = compilation.works[0].group, split.tiling
+    sums = tiling.plan.writes[0]
+    assert all(other.slots[sums] > tiling.slots[sums] for other in _others(group, split, M4))
+    parked = replace(tiling, plan=replace(tiling.plan, parked=1), rivals=(), calm=())
+    (deep,) = _others(group, replace(split, tiling=parked), M4)
+    assert deep.slots[sums] == parked.slots[sums]
+    assert max(deep.slots) > max(parked.slots)
 
 
 def test_what_computes_most_of_the_time_is_taken_as_it_is() -> None:

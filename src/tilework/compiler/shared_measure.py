@@ -11,7 +11,7 @@ from tilework.compiler.split import Split, least_cycles, number
 from tilework.compiler.split import split as split_group
 from tilework.compiler.tile import Tiling
 from tilework.compiler.tile_front import OBJECTIVES
-from tilework.compiler.tile_measure import fits, program_of_works
+from tilework.compiler.tile_measure import fits, may_grow, program_of_works
 from tilework.machine.machine import Machine
 
 BUSY = 0.6  # of a group's time
@@ -43,7 +43,9 @@ def _others(group: Group, split: Split, machine: Machine) -> Iterator[Tiling]:
     """A tiling's rivals and the calm ones, and itself with more slots."""
     part, tiling = split_group(group, split.cut)[0], split.tiling
     for each in (tiling, *tiling.rivals, *tiling.calm):
-        deeper = (replace(each, slots=tuple(n + more * (n > 1) for n in each.slots)) for more in DEEPER)
+        grown = [slots > 1 and may_grow(each, index) for index, slots in enumerate(each.slots)]
+        added = [[slots + more * grows for slots, grows in zip(each.slots, grown, strict=True)] for more in DEEPER]
+        deeper = (replace(each, slots=tuple(slots)) for slots in added)
         deep = next((other for other in deeper if fits(part, other, machine)), each)
         if deep.slots != tiling.slots or deep.tiles != tiling.tiles:
             yield deep

@@ -48,15 +48,11 @@ def best_measured(group: Group, tiling: Tiling, machine: Machine, objective: str
 
 
 def _with_third_slots(group: Group, tiling: Tiling, machine: Machine, measure: Measure) -> Tiling:
-    """For all buffers at once, then for each, if there is room; nothing is tried where little can be gained.
-
-    Pieces of parked sums keep two slots: load and store unit free them, and of three the wrong one might be taken.
-    """
+    """For all buffers at once, then for each, if there is room; nothing is tried where little can be gained."""
     floor = max(least_cycles(group, machine, ()), tiling.dram_bytes / machine.dram_bytes_per_cycle)
     if tiling.cycles <= ENOUGH * floor:
         return tiling
-    kept = set() if tiling.plan.parked is None else {tiling.plan.writes[0]}
-    best, twice = tiling, [index for index, slots in enumerate(tiling.slots) if slots == 2 and index not in kept]
+    best, twice = tiling, [index for index, slots in enumerate(tiling.slots) if slots == 2 and may_grow(tiling, index)]
     for chosen in dict.fromkeys((tuple(twice), *((index,) for index in twice))):
         slots = tuple(3 if index in chosen else number for index, number in enumerate(best.slots))
         more = replace(best, slots=slots)
@@ -64,6 +60,12 @@ def _with_third_slots(group: Group, tiling: Tiling, machine: Machine, measure: M
             cycles = float(measure(program_of(Part(group, more), machine)).cycles)
             best = replace(more, cycles=cycles) if cycles < best.cycles else best
     return best
+
+
+def may_grow(tiling: Tiling, index: int) -> bool:
+    """Whether a buffer in two slots may have more. Pieces of parked sums may not: load and store unit free them, and of
+    three the wrong one might be taken."""
+    return tiling.plan.parked is None or index != tiling.plan.writes[0]
 
 
 def fits(group: Group, tiling: Tiling, machine: Machine) -> bool:
