@@ -23,10 +23,11 @@ def best_shared(group: Group, split: Split, machine: Machine, objective: str, me
     """The split with the best of a few tilings by the exact time of all cores, where they wait for the DRAM: cores that
     take turns at its channel need more in stock than one alone. `machine` has the SRAM that residents leave.
 
-    Tried are the rivals and the calm ones, each with as many slots as there is room for.
+    Tried are the rivals and the calm ones, each with as many slots as there is room for. Several clusters are too many
+    cores to simulate for each tiling.
     """
     busy = split.tiling.dram_bytes * number(split.cut) / machine.dram_bytes_per_cycle
-    if busy < BUSY * split.tiling.cycles:
+    if busy < BUSY * split.tiling.cycles or number(split.cut) > machine.cores:
         return split
     floor = max(busy, least_cycles(group, machine, split.cut))
     found = [(split.tiling, measure(program_of_works([split.apply(group)], machine)))]
