@@ -18,7 +18,7 @@ can't be more than the sum of the units' busy cycles over those of the busiest o
 first.
 
 A perceptron for one image is loading nearly all of the time: its products take a tenth of that, and a tenth is what
-there is to gain. In LeNet-5 and in MobileNet-V2 loads, products and the vector unit take about as long as each other,
+there is to gain. In LeNet-5 loads take about as long as products, in MobileNet-V2 loads and the vector unit together,
 and there queues are worth most.
 
 AlexNet as a whole loads about as long as it multiplies, and gains next to nothing all the same. Its convolutions
@@ -26,7 +26,7 @@ multiply and hardly load; its fully connected layers, afterwards, load and hardl
 same time is too far apart: the weights would have to lie on chip long before they are needed.
 
 A queue must hold as many instructions as control has to run ahead: a tile's load, its tokens, and what the units do
-with it. One entry helps next to nothing, since control stands at the first full queue; past 16 nothing is left to gain.
+with it. One entry helps little, since control stands at the first full queue; past 16 next to nothing is left to gain.
 Parallelism costs nothing in the instruction set here: the compiler says by tokens what must wait for what.
 """
 MACHINE = "dlp-s"

@@ -37,7 +37,7 @@ def test_queues_gain_what_the_busiest_unit_leaves(answer_to: Answers) -> None:
         assert busiest <= min(queues.values())
         assert one["serial_cycles"] / min(queues.values()) < 1.03 * one["most_parallel"] + 0.1
         assert min(queues[16], queues[64]) > 0.98 * queues[16]
-        assert queues[1] > 0.9 * one["serial_cycles"]
+        assert queues[1] > 0.85 * one["serial_cycles"]
         units = sum(cycles for unit, cycles in one["busy_cycles"].items() if unit != "channel")
         assert one["most_parallel"] == pytest.approx(units / busiest)
 
