@@ -33,3 +33,23 @@ def test_a_depthwise_convolution_is_read_through_windows() -> None:
     text = "graph g\ninput x float32[1,4,6,7]\nparameter w float32[4,1,3,3]\nr = relu(x)\n"
     graph = parse_graph(f"{text}y = conv2d(r, w, groups=4)\nz = relu(y)\noutput z\n")
     assert statements(graph).tensors["r"].shape == (1, 4, 6, 7)
+
+
+def test_heads_that_share_keys_count_products_too() -> None:
+    """Of six heads each three take the same keys."""
+    text = (
+        "graph g\ninput q float32[1,6,5,7]\ninput k float32[1,2,4,7]\nr = relu(q)\nu = reshape(k, shape=[1,2,1,4,7])\n"
+    )
+    text += "e = expand(u, shape=[1,2,3,4,7])\nf = reshape(e, shape=[1,6,4,7])\n"
+    graph = parse_graph(f"{text}s = matmul(r, f, transpose_y=true)\nz = softmax(s)\noutput z\n")
+    given = statements(graph)
+    (product,) = (each.nest for each in given.items if each.nest.kind == "contraction")
+    assert product.reads[1].tensor == "k", "the keys are not copied"
+    assert given.tensors["r"].shape == (1, 7, 6, 5)
+    assert given.tensors["s"].shape == (1, 4, 6, 5)
+
+
+def test_groups_of_channels_are_channels() -> None:
+    text = "graph g\ninput x float32[1,4,6,7]\nparameter w float32[4,2,1,1]\nr = relu(x)\n"
+    graph = parse_graph(f"{text}y = conv2d(r, w, groups=2)\nz = relu(y)\noutput z\n")
+    assert {statements(graph).tensors[name].shape for name in "ry"} == {(1, 4, 6, 7)}

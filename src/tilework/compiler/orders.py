@@ -1,9 +1,9 @@
 """The layout of tensors of four axes, by the order in which a nest names their axes.
 
 In memory they lie channels last (`axes.axis_order`), since images are read through windows and summed over channels.
-Where the second axis is no channel but counts independent products (the heads of an attention), that would put
-neighbours far apart. Such tensors get their axes renamed, so that they lie in memory in the order in which the network
-names them; nothing after this knows of it.
+Where the second axis is no channel but counts independent products (the heads of an attention, also where several share
+an operand), that would put neighbours far apart. Such tensors get their axes renamed, so that they lie in memory in the
+order in which the network names them; nothing after this knows of it.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ def in_order(
     free = {name for name, t in tensors.items() if len(t.shape) == RANK and not t.is_weight and name not in kept} & {
         access.tensor for nest in nests for access in _touched(nest)
     }
-    turned = _follow(nests, free, _by_products(nests, free))
+    turned = _follow(nests, free, _by_products(nests, free, {name for name, t in tensors.items() if t.is_weight}))
     if not turned:
         return tuple(statements), tensors
     changed = {name: replace(tensors[name], shape=_turn(tensors[name].shape)) for name in turned}
     return tuple(replace(s, nest=_turned(s.nest, turned)) for s in statements), tensors | changed
 
 
-def _by_products(nests: Sequence[Nest], free: set[str]) -> dict[str, bool]:
+def _by_products(nests: Sequence[Nest], free: set[str], weights: Collection[str]) -> dict[str, bool]:
     """For each tensor that a contraction or a window names, whether its second axis counts independent products in any
     of them; read through windows it is a channel all the same."""
     apart: dict[str, bool] = {}
@@ -48,9 +48,19 @@ def _by_products(nests: Sequence[Nest], free: set[str]) -> dict[str, bool]:
             if any(len(axis.terms) > 1 for axis in access.index[2:]):
                 windows.add(access.tensor)
             if nest.kind == CONTRACTION:
-                loops = {name for name, _ in access.index[1].terms} if len(access.index) == RANK else set()
-                apart[access.tensor] = apart.get(access.tensor, False) or (bool(loops) and loops <= shared)
+                apart[access.tensor] = apart.get(access.tensor, False) or _counts(access, nest, shared, weights)
     return {name: apart.get(name, False) and name not in windows for name in free & (apart.keys() | windows)}
+
+
+def _counts(access: Access, nest: Nest, shared: set[str], weights: Collection[str]) -> bool:
+    """Whether the second axis of an access counts independent products, or groups of rows that share an operand, which
+    the result then has as its second axis too."""
+    if len(access.index) != RANK:
+        return False
+    loops = {name for name, _ in access.index[1].terms}
+    alike = len(nest.output.index) == RANK and access.index[1] == nest.output.index[1]
+    grouped = alike and not any(read.tensor in weights for read in nest.reads)
+    return bool(loops) and (loops <= shared or (grouped and bool(loops & shared)))
 
 
 def _follow(nests: Sequence[Nest], free: Collection[str], votes: dict[str, bool]) -> set[str]:
