@@ -6,7 +6,7 @@ best way would have it by a little more than what no program of it can beat.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -43,6 +43,8 @@ class ChainSearch:
         self.found: dict[object, tuple[int, Config, Measured]] = {}
         self.alone: dict[object, Measured] = {}
         self.numbers: dict[object, int] = {}
+        self.fitting: dict[object, bool] = {}
+        self.floors: dict[object, Measured] = {}
 
     def chained(self, works: Sequence[Work], outputs: Sequence[str]) -> tuple[Work, ...]:
         """The works with those that gain by it joined into chains; `outputs` are the graph's."""
@@ -51,7 +53,7 @@ class ChainSearch:
             return tuple(works)
         costs = {(i, i + 1): self._apart(work.parts[0]) for i, work in enumerate(works)}
         weigh = _weight(self.objective, list(costs.values()), self.machine)
-        least = {span: min(map(self._least, self._ways(works[slice(*span)]))) for span in spans}
+        least = {span: self._floor(works[slice(*span)]) for span in spans}
         while True:
             chosen = _shortest({**least, **costs}, weigh, len(works))
             open_spans = [span for span in chosen if span not in costs]
@@ -68,19 +70,39 @@ class ChainSearch:
             readers.update({access.tensor for _, access in work.group.external_reads})
         for first in range(len(works)):
             for end in range(first + 1, min(first + LONGEST, len(works)) + 1):
-                groups = self._ways(works[first:end])[0]
-                if not all(map(_alone, works[first:end])) or not self._weights_fit(groups):
+                inside = works[first:end]
+                if not all(map(_alone, inside)) or not self._fits(inside):
                     break
-                if end > first + 1 and linked(groups, readers):
+                if end > first + 1 and linked(self._nears(inside), readers):
                     yield first, end
+
+    def _fits(self, works: Sequence[Work]) -> bool:
+        key = self._key(works)
+        if key not in self.fitting:
+            self.fitting[key] = self._weights_fit(self._nears(works))
+        return self.fitting[key]
+
+    def _floor(self, works: Sequence[Work]) -> Measured:
+        key = self._key(works)
+        if key not in self.floors:
+            self.floors[key] = min(map(self._least, self._ways(works)))
+        return self.floors[key]
+
+    def _key(self, works: Sequence[Work]) -> object:
+        """Equal for works that differ only in names, and name their tensors alike."""
+        groups = [work.group for work in works]
+        numbers = {name: number for number, name in enumerate(name for group in groups for name in group.names)}
+        return tuple(map(self._number, groups)), tuple(numbers[name] for group in groups for name in group.names)
 
     def _ways(self, works: Sequence[Work]) -> list[tuple[Group, ...]]:
         """The groups as a chain may compute them: a contraction's weights in WRAM and activations in NRAM, or on the
         vector unit where that has less to do; and those of which a swapped one has less to do so, after copies."""
-        groups = tuple(work.group for work in works)
-        near = tuple(self._near(group) if group.swapped else group for group in groups)
+        groups, near = tuple(work.group for work in works), self._nears(works)
         far = with_copies([self._far(*pair) if pair[0].swapped else pair[0] for pair in zip(groups, near, strict=True)])
         return [near] if far == near or len(far) > LONGEST_WITH_COPIES else [near, far]
+
+    def _nears(self, works: Sequence[Work]) -> tuple[Group, ...]:
+        return tuple(self._near(work.group) if work.group.swapped else work.group for work in works)
 
     def _near(self, group: Group) -> Group:
         straight, lanes = replace(group, swapped=False), on_vector(group)
@@ -122,10 +144,7 @@ class ChainSearch:
     def _chain(self, works: Sequence[Work], apart: float) -> tuple[int, Config, Measured]:
         """The best way and configuration of a chain and its cost, which is infinite where none fits or can be quicker
         than the groups `apart`."""
-        groups = [work.group for work in works]
-        numbers = {name: number for number, name in enumerate(name for group in groups for name in group.names)}
-        names = tuple(numbers[name] for group in groups for name in group.names)
-        key = tuple(self._number(group) for group in groups), names
+        key = self._key(works)
         if key not in self.found:
             ways = [self._best_config(way, apart) for way in self._ways(works)]
             number = self._best([cost for _, cost in ways])
@@ -191,8 +210,10 @@ def _weight(objective: Objective, apart: Sequence[Measured], machine: Machine) -
 def _shortest(costs: Mapping[Span, Measured], weigh: Callable[[Measured], float], count: int) -> list[Span]:
     """The spans of least cost that make the whole sequence."""
     best: list[tuple[float, list[Span]]] = [(0.0, [])]
+    ending: dict[int, list[tuple[int, float]]] = defaultdict(list)
+    for (first, end), cost in costs.items():
+        ending[end].append((first, weigh(cost)))
     for end in range(1, count + 1):
-        ways = [(best[first][0] + weigh(cost), first) for (first, stop), cost in costs.items() if stop == end]
-        value, first = min(ways)
+        value, first = min((best[first][0] + cost, first) for first, cost in ending[end])
         best.append((value, [*best[first][1], (first, end)]))
     return best[count][1]
