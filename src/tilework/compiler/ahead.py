@@ -168,10 +168,12 @@ def _best(sizes: tuple[_Size, ...], able: tuple[int, ...], taken: tuple[_Taken, 
 
 
 def _chain_home(part: ChainPart, names: set[str], taken: tuple[_Taken, ...], rooms: tuple[int, int]) -> Home:
-    """That at the beginning or the end of the memories, to which more of what the chain loads once comes early."""
+    """That at the beginning or the end of the memories, to which more of what the chain's first stage loads once comes
+    early; what later stages load comes while that one computes."""
     tops, held = _tops(part), part.held
     sizes = [_Size(frame.buffer.memory, frame.total_bytes, 1) for frame in held]
-    able = [n for n, frame in enumerate(held) if frame.buffer.access.tensor in names]
+    first = held[0].group if held else None
+    able = [n for n, frame in enumerate(held) if frame.buffer.access.tensor in names and frame.group is first]
     options = []
     for ends in product((False, True), repeat=len(MEMORIES)):
         free = (room - top for room, top in zip(rooms, tops, strict=True))
