@@ -49,7 +49,8 @@ def lower_streams(
     cores = max((len(work.parts) for work in works), default=1)
     free = rest(machine, dram.resident)
     every, lies = rings(works, free), [homes(works, waits, core, machine) for core in range(cores)]
-    stocks = Planner(works, waits, every, dram, machine).plan(lies) if machine.sram and hurry else Stocks()
+    alone = machine.sram is not None and machine.clusters == 1  # the movers of several would take the cores' turns
+    stocks = Planner(works, waits, every, dram, machine).plan(lies) if alone and hurry else Stocks()
     codes = _cores(works, waits, lies, every, dram, stocks)
     streams = [divmod(core, machine.cores) for core in range(cores)]
     roles = [Stream((), "core", *place) for place in streams]
