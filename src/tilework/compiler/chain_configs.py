@@ -91,7 +91,7 @@ class Configs:
         best, height, steps = None, 1, 2
         _, _, turns, slots, _, copies = config
         alone = (turns, slots) == (1, 1) or copies > 1
-        strip = Strip(shared=shared(cut)) if cut and copies > 1 else ONLY
+        strip = _strip(cut, copies)
         while cut and steps > 1 and height <= most:
             found = [Layout(chain, height, turns, slots, copies, strip, most=LOOKED_AT) for chain in cut]
             steps = len(found[0].steps)
@@ -113,15 +113,7 @@ class Configs:
     def _estimate(self, cut: list[Chain], config: Config) -> float:
         """About the cycles of a chain in strips of one form: what takes longest in each step, and the first steps."""
         _, height, turns, slots, _, copies = config
-        layout = Layout(
-            cut[0],
-            height,
-            turns,
-            slots,
-            copies,
-            Strip(shared=shared(cut) if copies > 1 else frozenset()),
-            most=LOOKED_AT,
-        )
+        layout = Layout(cut[0], height, turns, slots, copies, _strip(cut, copies), most=LOOKED_AT)
         steps = -(-cut[0].stages[-1].rows // (height * turns))
         return (config.strips * steps + max(layout.lags.values()) + 1) * self._step_cycles(layout)
 
@@ -142,3 +134,8 @@ class Configs:
                 rows = sum(high - low for fresh in step.fresh for low, high in (fresh.get(name, (0, 0)),))
                 busy["load"] += rows * band.row_bytes / width
         return max(busy.values())
+
+
+def _strip(cut: list[Chain], copies: int) -> Strip:
+    """The first strip of a chain, of which all have so many copies of their weights."""
+    return Strip(shared=shared(cut)) if cut and copies > 1 else ONLY

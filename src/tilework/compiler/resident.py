@@ -57,10 +57,11 @@ def gaps(graph: Graph, groups: Sequence[Group], machine: Machine, resident: Mapp
         for place in range(life.first, life.last + 1) if name in resident else ():
             taken[place].append((resident[name], resident[name] + size))
     start, end = min(resident.values()), machine.sram.capacity_bytes & -ALIGNMENT
-    return [_largest(sorted(each), start, end) for each in taken]
+    return [largest_gap(sorted(each), start, end) for each in taken]
 
 
-def _largest(taken: Sequence[tuple[int, int]], start: int, end: int) -> Gap:
+def largest_gap(taken: Sequence[tuple[int, int]], start: int, end: int) -> Gap:
+    """The largest part, of equal ones the first, between addresses that none of the taken ranges, in order, covers."""
     lows = [start, *accumulate((high for _, high in taken), max)]
     highs = [*(low for low, _ in taken), end]
     return max((Gap(low, high - low) for low, high in zip(lows, highs, strict=True)), key=lambda gap: gap.size_bytes)

@@ -11,11 +11,10 @@ from tilework.compiler.split import Split, least_cycles, number
 from tilework.compiler.split import split as split_group
 from tilework.compiler.tile import Tiling
 from tilework.compiler.tile_front import OBJECTIVES
-from tilework.compiler.tile_measure import fits, may_grow, program_of_works
+from tilework.compiler.tile_measure import ENOUGH, fits, may_grow, program_of_works
 from tilework.machine.machine import Machine
 
 BUSY = 0.6  # of a group's time
-ENOUGH = 1.02  # times what no tiling beats that moves as much: less can hardly be gained
 DEEPER = (4, 2, 1)  # more slots of each buffer
 
 

@@ -14,7 +14,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import accumulate
 from typing import NamedTuple
 
 from tilework.compiler.ahead import Home
@@ -22,6 +21,7 @@ from tilework.compiler.chain_part import ChainPart
 from tilework.compiler.layout import Frame, Ring
 from tilework.compiler.memory import DramMap, align
 from tilework.compiler.mover import Span, chunk_bytes
+from tilework.compiler.resident import Gap, largest_gap
 from tilework.compiler.split import ALIGNMENT, Work, arithmetic_cycles
 from tilework.compiler.stock import Stock, loads_of, offset_of, tiles_of
 from tilework.machine.machine import Machine
@@ -52,13 +52,9 @@ class _Room:
         for phase in phases:
             self.taken[phase].append((low, high))
 
-    def gap(self, phases: range) -> tuple[int, int]:
-        """The largest room that is free in all these phases: where it begins, and its size."""
-        taken = sorted({each for phase in phases for each in self.taken[phase]})
-        ends = accumulate((high for _, high in taken), max, initial=0)
-        starts = (*(low for low, _ in taken), self.size)
-        size, begin = max((start - end, -end) for start, end in zip(starts, ends, strict=True))
-        return -begin, max(size, 0)
+    def gap(self, phases: range) -> Gap:
+        """The largest room that is free in all these phases."""
+        return largest_gap(sorted({each for phase in phases for each in self.taken[phase]}), 0, self.size)
 
 
 @dataclass(frozen=True)
